@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Short SQL on worker threads with blocking calls; the only owner of libmysqlclient (MariaDB's or Oracle's). Statements here
+ * are probes: read-only, at most SQL_STATEMENT_MS long by a limit set in the server. Scripts are tasks of the runner.
+ *
+ * Credentials come from option files only. Reconnect is never on: a statement whose connection broke has an unknown outcome
+ * and says so. TLS: where the option file asks for verification, the cipher is checked after connecting.
+ */
+
+#include "proto/fail.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct loop;
+struct sql;
+struct sql_query;
+
+enum { SQL_STATEMENT_MS = 30000, SQL_ROWS_MAX = 200000, SQL_ARGS_MAX = 8 };
+
+enum sql_outcome {
+	SQL_OK,
+	SQL_FAILED,  /* the server said no: error and code tell */
+	SQL_AWAY,    /* no connection could be had; nothing was sent */
+	SQL_UNKNOWN, /* sent, and the answer was lost */
+};
+
+struct sql_result {
+	enum sql_outcome outcome;
+	unsigned code;            /* server or client error number, 0 if none */
+	const char *error;        /* NULL when SQL_OK */
+	size_t n_rows, n_columns; /* cells in row-major order, names has n_columns; borrowed: valid in the callback only */
+	const char *const *cells; /* NULL cell = SQL NULL */
+	const char *const *names;
+};
+
+struct sql_server {
+	const char *name;        /* "configdb", "db1": for messages; copied */
+	const char *option_file; /* checked for readability and mode before use; copied */
+	const char *group;       /* extra group in it, NULL: none; copied */
+	unsigned connections;    /* workers at most; 0 = 2 */
+};
+
+typedef void sql_done_fn(void *arg, const struct sql_result *result);
+
+/* One pool of workers for one server. Connects lazily; keeps connections open while idle. */
+struct sql *sql_new(struct loop *loop, const struct sql_server *server, struct fail *fail);
+void sql_free(struct sql *sql); /* cancels without callbacks; waits at most for the statement's own limit, by KILL sooner */
+
+/*
+ * Runs one statement. `?` outside quotes, backticks and comments is replaced by args[i], quoted and escaped by the library on the
+ * connection itself. The callback runs from the loop. Copies everything. read_only sessions: SET SESSION TRANSACTION READ ONLY.
+ */
+struct sql_query *sql_run(struct sql *sql, const char *statement, const char *const *args, size_t n_args, unsigned timeout_ms, sql_done_fn *fn, void *arg);
+void sql_cancel(struct sql_query *query); /* no callback after this; the statement is killed by its id from a second connection */
+
+/* Pure: counts placeholders outside quotes, backticks and comments; for the profile check. */
+size_t sql_placeholders(const char *statement);
+
+const char *sql_library(void);
