@@ -26,6 +26,8 @@ void fail_prefix(struct fail *fail, const char *format, ...)
 	va_start(args, format);
 	int n = vsnprintf(fail->text, sizeof(fail->text), format, args);
 	va_end(args);
-	if (n >= 0 && (size_t)n < sizeof(fail->text))
-		(void)snprintf(fail->text + n, sizeof(fail->text) - (size_t)n, ": %s", old);
+	/* A long text loses its tail; the check of the result tells the compiler that this is meant. */
+	if (n >= 0 && (size_t)n < sizeof(fail->text) &&
+		snprintf(fail->text + n, sizeof(fail->text) - (size_t)n, ": %s", old) < 0)
+		fail->text[n] = '\0';
 }

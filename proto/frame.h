@@ -15,6 +15,7 @@ struct frame {
 	char *buf;        /* owned */
 	size_t len, size; /* bytes held, bytes allocated */
 	size_t taken;     /* bytes of messages already handed out */
+	size_t start;     /* where the message that is not whole yet begins */
 	size_t max;       /* longest message allowed, without the NUL */
 };
 
@@ -23,7 +24,7 @@ void frame_done(struct frame *frame);
 
 /* Room for at least 4 KiB: read straight into *space, then frame_fed(). Pointers from frame_next() die here. */
 void frame_space(struct frame *frame, char **space, size_t *n);
-/* -EMSGSIZE: a message is longer than max; the peer must be dropped. */
+/* -EMSGSIZE: a message is longer than max; the peer must be dropped, after the whole messages before it are taken. */
 must_check int frame_fed(struct frame *frame, size_t n, struct fail *fail);
 /* The next whole message, NUL-terminated, valid until the next frame_space(); NULL: none yet. */
 char *frame_next(struct frame *frame, size_t *len);
