@@ -284,7 +284,7 @@ struct json_object *json_parse(const char *text, size_t len, struct fail *fail)
 /* 0 and *out; 1: absent or null; -EINVAL: another type. */
 static int get_typed(struct json_object *object, const char *key, enum json_type type, const char *what, struct json_object **out, struct fail *fail)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 	if (!json_object_object_get_ex(object, key, &value) || value == NULL)
 		return 1;
 	if (!json_object_is_type(value, type))
@@ -295,7 +295,7 @@ static int get_typed(struct json_object *object, const char *key, enum json_type
 
 int json_get_str(struct json_object *object, const char *key, const char **out, struct fail *fail)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 	int r = get_typed(object, key, json_type_string, "a string", &value, fail);
 	if (r == 0)
 		*out = json_object_get_string(value);
@@ -304,7 +304,7 @@ int json_get_str(struct json_object *object, const char *key, const char **out, 
 
 int json_get_int(struct json_object *object, const char *key, int64_t min, int64_t max, int64_t *out, struct fail *fail)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 	int r = get_typed(object, key, json_type_int, "a whole number", &value, fail);
 	if (r != 0)
 		return r;
@@ -317,7 +317,7 @@ int json_get_int(struct json_object *object, const char *key, int64_t min, int64
 
 int json_get_bool(struct json_object *object, const char *key, bool *out, struct fail *fail)
 {
-	struct json_object *value;
+	struct json_object *value = NULL;
 	int r = get_typed(object, key, json_type_boolean, "true or false", &value, fail);
 	if (r == 0)
 		*out = json_object_get_boolean(value);
