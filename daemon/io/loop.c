@@ -2,6 +2,9 @@
 /*
  * libevent lives here and nowhere else. Deferred calls are one queue under a mutex, drained by one event that an eventfd
  * wakes: that serves the loop's own "after this callback" and other threads alike, in order.
+ *
+ * The base neither caches the time nor uses the coarse clock: with either, a timer armed at the end of a long callback fires too
+ * early by that long, and a timeout that ends waiting early is taken for a slow node.
  */
 #include "loop.h"
 
@@ -10,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +41,7 @@ struct loop {
 	struct post *posts;   /* owned */
 	size_t n_posts, max_posts;
 	struct loop_sig *signals; /* owned */
+	bool quit;
 };
 
 struct loop_fd {
@@ -73,6 +78,18 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	free(posts);
 }
 
+static struct event_base *make_base(void)
+{
+	struct event_config *config = event_config_new();
+	if (config == NULL)
+		abort();
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
+	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+	struct event_base *base = event_base_new_with_config(config);
+	event_config_free(config);
+	return base;
+}
+
 struct loop *loop_new(struct fail *fail)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -80,17 +97,21 @@ struct loop *loop_new(struct fail *fail)
 		abort();
 	(void)signal(SIGPIPE, SIG_IGN);
 	pthread_mutex_init(&loop->lock, NULL);
+	errno = 0;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	loop->base = event_base_new();
-	if (loop->wake_fd < 0 || loop->base == NULL) {
-		(void)fail_set(fail, -errno, "cannot make an event loop: %s", strerror(errno));
+	if (loop->wake_fd >= 0)
+		loop->base = make_base();
+	if (loop->base == NULL) {
+		int error = errno != 0 ? errno : EIO;
+		(void)fail_set(fail, -error, "cannot make an event loop: %s", strerror(error));
 		loop_free(loop);
 		return NULL;
 	}
 	loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
 	if (loop->wake == NULL)
 		abort();
-	event_add(loop->wake, NULL);
+	if (event_add(loop->wake, NULL) < 0)
+		abort();
 	return loop;
 }
 
@@ -117,11 +138,15 @@ void loop_free(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
-	return event_base_dispatch(loop->base) < 0 ? -EIO : 0;
+	/* libevent forgets a break that came before the dispatch; a setup that failed says quit just then. */
+	int rc = loop->quit ? 0 : event_base_dispatch(loop->base);
+	loop->quit = false;
+	return rc < 0 ? -EIO : 0;
 }
 
 void loop_quit(struct loop *loop)
 {
+	loop->quit = true;
 	event_base_loopbreak(loop->base);
 }
 
@@ -137,8 +162,9 @@ static void fd_arm(struct loop_fd *watch)
 	short what = (short)(EV_PERSIST | ((watch->mask & LOOP_READ) ? EV_READ : 0) |
 		((watch->mask & LOOP_WRITE) ? EV_WRITE : 0));
 	event_assign(watch->event, watch->loop->base, watch->fd, what, on_fd, watch);
-	if (watch->mask != 0)
-		event_add(watch->event, NULL);
+	/* Fails for what cannot be polled, a plain file: waiting for it would be for ever. */
+	if (watch->mask != 0 && event_add(watch->event, NULL) < 0)
+		abort();
 }
 
 struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned mask, loop_fd_fn *fn, void *arg)
@@ -277,6 +303,7 @@ int64_t loop_wall_ms(void)
 const char *loop_library(void)
 {
 	static char text[64];
-	(void)snprintf(text, sizeof(text), "libevent %s", event_get_version());
+	const char **methods = event_get_supported_methods(); /* the first is the one taken */
+	(void)snprintf(text, sizeof(text), "libevent %s, %s", event_get_version(), methods[0]);
 	return text;
 }
