@@ -45,13 +45,13 @@ struct haproxy_snapshot {
 	uint64_t start_s;       /* Start_time_sec, the second half of its identity */
 	bool stopping;          /* an old worker answered: ask again */
 	unsigned old_workers;   /* still running, by the master socket */
-	bool old_unknown;       /* pid changed and there is no master socket to ask: sessions elsewhere are unknown */
+	bool old_unknown;       /* pid changed less than 60 s ago and there is no master socket: sessions elsewhere are unknown */
 	const struct haproxy_server *servers; /* of the one backend asked for; borrowed, valid in the callback only */
 	size_t n_servers;
 };
 
 struct haproxy_options {
-	const char *socket;     /* "/path" or "host:port"; copied */
+	const char *socket;     /* "/path", "address:port", "[v6]:port" or "localhost:port"; names are not looked up; copied */
 	const char *master;     /* NULL: none */
 	unsigned timeout_ms;    /* per command; 0 = 2000 */
 };
@@ -71,5 +71,8 @@ void haproxy_shutdown_sessions(struct haproxy *haproxy, const char *backend, con
 must_check int haproxy_parse_info(const char *text, size_t len, unsigned *pid, uint64_t *start_s, bool *stopping, struct fail *fail);
 must_check int haproxy_parse_state(const char *text, size_t len, const char *backend, struct haproxy_server *out, size_t max, size_t *n, struct fail *fail);
 must_check int haproxy_parse_stat(const char *text, size_t len, const char *backend, struct haproxy_server *servers, size_t n, struct fail *fail);
+/* Adds scur + qcur of an old worker's `show stat` to old_sessions; HAPROXY_WORKER_GONE if it has ended. Servers it alone knows do not count. */
+enum { HAPROXY_WORKER_GONE = 1 };
+must_check int haproxy_parse_old_stat(const char *text, size_t len, const char *backend, struct haproxy_server *servers, size_t n, struct fail *fail);
 must_check int haproxy_parse_proc(const char *text, size_t len, unsigned *old_pids, size_t max, size_t *n, struct fail *fail);
 must_check int haproxy_parse_set_reply(const char *text, size_t len, struct fail *fail);
