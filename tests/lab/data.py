@@ -88,7 +88,8 @@ def build(options):
 	release = json.loads(pathlib.Path(options.release).read_text())
 	password = pathlib.Path(options.password_file).read_text().splitlines()[0]
 	schemata = layout(options, dice)
-	contexts, owners, logins, sql = [], [], [], []
+	contexts, owners, logins, sql = [], [], [], ([], [])
+	ports = {SECOND: options.port2 or options.port}
 	cid = 0
 	for index, schema in enumerate(schemata):
 		tenants = []
@@ -105,17 +106,16 @@ def build(options):
 		old_failure = index == 2
 		done = [(0, quote(task["name"]), 0 if old_failure and n == 1 else 1, RAN_AT + n, "0x" + uuid.UUID(int=dice.getrandbits(128)).hex)
 			for n, task in enumerate(release["tasks"])]
-		sql += [USER_SCHEMA.format(name=schema["name"]), insert("updateTask", done), insert("lab_tenant", tenants),
-			insert("replicationMonitor", [(c, 0) for c, _ in tenants])]
+		sql[schema["pool"] == SECOND].extend([USER_SCHEMA.format(name=schema["name"]), insert("updateTask", done),
+			insert("lab_tenant", tenants), insert("replicationMonitor", [(c, 0) for c, _ in tenants])])
 	login = quote(options.login)
-	head = [f"CREATE OR REPLACE USER {login}@'%' IDENTIFIED BY {quote(password)}; GRANT ALL ON *.* TO {login}@'%';\n",
-		f"CREATE OR REPLACE USER {login}@'localhost' IDENTIFIED BY {quote(password)}; GRANT ALL ON *.* TO {login}@'localhost';\n",
-		(HERE / "schema.sql").read_text()]
-	config = ["USE configdb;\n",
+	account = "".join(f"CREATE OR REPLACE USER {login}@'{host}' IDENTIFIED BY {quote(password)}; GRANT ALL ON *.* TO {login}@'{host}';\n"
+		for host in ("%", "localhost"))
+	config = [(HERE / "schema.sql").read_text(), "USE configdb;\n",
 		insert("configdb_sequence", [(options.schemata + 100,)]),
 		insert("server", [(OLD_SERVER_ID, quote(options.server))]),
 		insert("reason_text", [(42, quote("customer did not pay"))]),
-		insert("db_pool", [(p, quote(f"jdbc:mysql://127.0.0.1:{options.port}"), quote("com.mysql.jdbc.Driver"), login, quote(password), 1, 100, 0, quote(n))
+		insert("db_pool", [(p, quote(f"jdbc:mysql://127.0.0.1:{ports.get(p, options.port)}"), quote("com.mysql.jdbc.Driver"), login, quote(password), 1, 100, 0, quote(n))
 			for p, n in POOL_NAMES.items()]),
 		insert("db_cluster", [(n, p, p, 100, 0 if p == CLOSED else 1000) for n, p in enumerate(POOL_NAMES, start=1)]),
 		insert("context", contexts), insert("context_server2db_pool", owners), insert("login2context", logins),
@@ -125,13 +125,21 @@ def build(options):
 		insert("dbschema_lock", [(s["pool"], quote(s["name"])) for s in schemata]),
 		insert("DATABASECHANGELOG", [(quote(c), quote("ox"), quote("configdbChangeLog.xml"), "'2020-01-01'", n, quote("EXECUTED"))
 			for n, c in enumerate(release["changelog"])])]
-	return "".join(head + config + sql), {"contexts": cid, "schemata": schemata}
+	return account + "".join(config + sql[0]), account + "".join(sql[1]), {"contexts": cid, "schemata": schemata}
+
+
+def run(cnf, sql):
+	client = subprocess.run(["mariadb", f"--defaults-file={cnf}"], input=sql, text=True, check=False)
+	if client.returncode:
+		sys.exit(f"data.py: the mariadb client ended with {client.returncode}")
 
 
 def main():
 	parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
 	parser.add_argument("--cnf", required=True, help="option file of the mariadb client, with full rights")
 	parser.add_argument("--port", type=int, required=True, help="TCP port of the server, goes into db_pool.url")
+	parser.add_argument("--cnf2", help="the same two of the server of pool 5; default: one server holds all")
+	parser.add_argument("--port2", type=int)
 	parser.add_argument("--password-file", required=True, help="first line: password of the nodes' database account")
 	parser.add_argument("--login", default="openexchange", help="the nodes' database account, created with all rights")
 	parser.add_argument("--schemata", type=int, default=12, help="at least 6")
@@ -143,10 +151,9 @@ def main():
 	options = parser.parse_args()
 	if options.schemata < 6:
 		parser.error("--schemata: the oddities need at least 6")
-	sql, summary = build(options)
-	client = subprocess.run(["mariadb", f"--defaults-file={options.cnf}"], input=sql, text=True, check=False)
-	if client.returncode:
-		sys.exit(f"data.py: the mariadb client ended with {client.returncode}")
+	first, second, summary = build(options)
+	run(options.cnf, first)
+	run(options.cnf2 or options.cnf, second)
 	json.dump(summary, sys.stdout)
 	print()
 
