@@ -361,7 +361,7 @@ static void on_kick(void *arg)
 		TAILQ_REMOVE(&haproxy->jobs, haproxy->job, link);
 	}
 	if (haproxy->job->refused.code != 0)
-		job_finish(haproxy, NULL, haproxy->job->refused.text);
+		job_fail(haproxy, &haproxy->socket, &haproxy->job->refused);
 	else if (haproxy->job->line != NULL)
 		ask(haproxy, &haproxy->socket, haproxy->job->line);
 	else
