@@ -14,7 +14,7 @@
 struct loop;
 struct store;
 
-enum { STORE_FORMAT = 1, STORE_BALLAST_BYTES = 16 << 20 };
+enum { STORE_FORMAT = 1, STORE_BALLAST_BYTES = 16 << 20, STORE_BALLAST_RETRY_MS = 10000, STORE_READ_MAX = 4096 };
 
 typedef void store_durable_fn(void *arg, int error, const char *text); /* error 0, or -errno (-ENOSPC: see below) */
 typedef int store_fold_fn(void *arg, const struct record *record);     /* non-zero stops the fold and is returned */
@@ -22,6 +22,7 @@ typedef int store_fold_fn(void *arg, const struct record *record);     /* non-ze
 struct store_options {
 	const char *dir;         /* journal.db, ballast and the lock live here; made 0700 if missing */
 	size_t ballast_bytes;    /* 0 = STORE_BALLAST_BYTES */
+	unsigned ballast_retry_ms; /* how often to try to lay a dropped ballast again; 0 = STORE_BALLAST_RETRY_MS */
 };
 
 /*
@@ -29,13 +30,17 @@ struct store_options {
  * starts the writer thread. -EUCLEAN: damaged, text names the record; -EPROTO: a newer format.
  */
 must_check int store_open(struct store **out, struct loop *loop, const struct store_options *options, struct fail *fail);
-void store_close(struct store *store); /* waits for what was appended; NULL is fine */
+/* Waits until everything appended is on the disk. No callback after it has begun; not from inside one. NULL is fine. */
+void store_close(struct store *store);
 
-/* All records with seq > after, in order, before the first append. Text is borrowed for the call. */
+/*
+ * All records with seq > after, in order, before the first append. Text is borrowed for the call. Every record's checksum is
+ * compared, chained with the one before: -EUCLEAN names the record. -EPROTO: a kind that this version does not know.
+ */
 must_check int store_fold(struct store *store, uint64_t after, store_fold_fn *fn, void *arg, struct fail *fail);
 
 /*
- * Queues a batch: seq must go on from the last one. Copies everything. on_durable runs from the loop, in order of the appends.
+ * Queues a batch: seq must go on from the last one (-EINVAL and nothing more is accepted). Copies everything. on_durable runs from the loop, in order of the appends.
  * On a full disk the ballast is dropped and the batch tried once more; from then on store_is_low() is true until
  * the ballast could be laid again. If even that fails: -ENOSPC, and this store accepts nothing more.
  */
@@ -43,10 +48,16 @@ void store_append(struct store *store, const struct record *records, size_t n, s
 
 bool store_is_low(const struct store *store); /* admit nothing new, close what is open */
 
-/* Reads for people (log, explain, show): any connection state, never blocks the writer; at most `max` rows with seq > after. */
+/*
+ * Reads for people (log, explain, show): what is committed, never blocks the writer; at most `max` rows (and STORE_READ_MAX: go on
+ * from the last seq) with seq > after. unit_or_all = RECORD_NO_UNIT: of all units. Checksums are not compared here.
+ */
 must_check int store_read(struct store *store, uint64_t after, uint32_t unit_or_all, size_t max, store_fold_fn *fn, void *arg, struct fail *fail);
 
-/* Opens read-only with no lock, for `upgd --offline`: only store_fold and store_read work. */
+/*
+ * Opens read-only with no lock, for `upgd --offline`: only store_fold, store_read and store_close work. On a full disk SQLite
+ * cannot even read a journal that was not closed cleanly: the text says to free some space first.
+ */
 must_check int store_open_offline(struct store **out, const char *dir, struct fail *fail);
 
 const char *store_library(void);
