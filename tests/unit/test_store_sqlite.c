@@ -231,6 +231,14 @@ static void test_missing_directory_is_made_private(void **state)
 	assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+static void assert_same_numbers(const struct record *a, const struct record *b)
+{
+	assert_true(a->seq == b->seq && a->at_ms == b->at_ms && a->boot_ms == b->boot_ms && a->epoch == b->epoch);
+	assert_true(a->kind == b->kind && a->unit == b->unit && a->step == b->step && a->lane == b->lane);
+	assert_true(a->dir == b->dir && a->attempt == b->attempt && a->code == b->code && a->value == b->value);
+	assert_true(a->hash == b->hash);
+}
+
 static void test_every_column_comes_back(void **state)
 {
 	struct fixture *f = *state;
@@ -251,9 +259,7 @@ static void test_every_column_comes_back(void **state)
 			assert_int_equal(seen.n, 1);
 			assert_string_equal(seen.text, written[i].text != NULL ? written[i].text : "(none)");
 			assert_string_equal(seen.actor, written[i].actor != NULL ? written[i].actor : "(none)");
-			seen.record.text = written[i].text;
-			seen.record.actor = written[i].actor;
-			assert_memory_equal(&seen.record, &written[i], sizeof(struct record));
+			assert_same_numbers(&seen.record, &written[i]);
 		}
 		assert_int_equal(fold_ok(f, 0).n, 4);
 		assert_int_equal(fold_ok(f, 3).n, 1);
