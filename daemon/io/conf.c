@@ -6,6 +6,7 @@
 #include "conf.h"
 
 #include "conf_scan.h"
+#include "daemon/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,16 +17,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* A configuration is at most 1 MiB of text: when memory for that is gone, so is the daemon. */
-static void *need(void *memory)
-{
-	if (memory == NULL) {
-		(void)fputs("upgd: out of memory while reading configuration\n", stderr);
-		abort();
-	}
-	return memory;
-}
 
 static void node_done(struct conf_node *node)
 {
@@ -72,10 +63,10 @@ static void node_copy(struct conf_node *out, const config_setting_t *setting, co
 	const char *name = config_setting_name(setting);
 	*out = (struct conf_node){.type = type_of(setting), .file = file, .line = own_line ? own_line : line};
 	if (name != NULL)
-		out->name = need(strdup(name));
+		out->name = memory_need(strdup(name));
 	if (out->type == CONF_STRING) {
 		const char *string = config_setting_get_string(setting);
-		out->string = need(strdup(string ? string : ""));
+		out->string = memory_need(strdup(string ? string : ""));
 	} else if (out->type == CONF_BOOL) {
 		out->boolean = config_setting_get_bool(setting);
 	} else if (out->type == CONF_FLOAT) {
@@ -84,7 +75,7 @@ static void node_copy(struct conf_node *out, const config_setting_t *setting, co
 		out->integer = config_setting_get_int64(setting);
 	} else {
 		size_t n = (size_t)config_setting_length(setting);
-		out->children = need(calloc(n ? n : 1, sizeof(*out->children)));
+		out->children = memory_need(calloc(n ? n : 1, sizeof(*out->children)));
 		out->n_children = n;
 		for (size_t i = 0; i < n; i++)
 			node_copy(&out->children[i], config_setting_get_elem(setting, (unsigned)i), file, out->line);
@@ -116,7 +107,7 @@ int conf_parse(struct conf *out, const char *text, const char *name_for_errors, 
 		config_destroy(&config);
 		return rc;
 	}
-	struct conf conf = {.file = need(strdup(name_for_errors))};
+	struct conf conf = {.file = memory_need(strdup(name_for_errors))};
 	node_copy(&conf.root, config_root_setting(&config), conf.file, 1);
 	config_destroy(&config);
 	const struct conf_node *bad = find_bad_string(&conf.root);
@@ -163,7 +154,7 @@ int conf_read_text(const char *path, char **out_text, struct fail *fail)
 		(void)fail_set(fail, rc, "%s: cannot stat: %s", path, strerror(-rc));
 	char *text = NULL;
 	if (rc == 0) {
-		text = need(malloc(CONF_FILE_MAX + 2));
+		text = memory_need(malloc(CONF_FILE_MAX + 2));
 		rc = read_all(fd, text, path, fail);
 	}
 	(void)close(fd);
@@ -171,7 +162,7 @@ int conf_read_text(const char *path, char **out_text, struct fail *fail)
 		free(text);
 		return rc;
 	}
-	*out_text = need(realloc(text, strlen(text) + 1));
+	*out_text = memory_need(realloc(text, strlen(text) + 1));
 	return 0;
 }
 

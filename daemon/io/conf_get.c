@@ -5,24 +5,17 @@
  */
 #include "conf.h"
 
+#include "daemon/memory.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void *need(void *memory)
-{
-	if (memory == NULL) {
-		(void)fputs("upgd: out of memory while reading configuration\n", stderr);
-		abort();
-	}
-	return memory;
-}
-
 static void errors_insert(struct conf_errors *errors, char *line, unsigned at)
 {
-	errors->lines = need(reallocarray(errors->lines, errors->n + 1, sizeof(*errors->lines)));
-	errors->at = need(reallocarray(errors->at, errors->n + 1, sizeof(*errors->at)));
+	errors->lines = memory_need(reallocarray(errors->lines, errors->n + 1, sizeof(*errors->lines)));
+	errors->at = memory_need(reallocarray(errors->at, errors->n + 1, sizeof(*errors->at)));
 	size_t i = errors->n++;
 	for (; i > 0 && errors->at[i - 1] > at; i--) {
 		errors->lines[i] = errors->lines[i - 1];
@@ -42,14 +35,14 @@ void conf_error(struct conf_errors *errors, const struct conf_node *node, const 
 	va_list args;
 	va_start(args, format);
 	if (vasprintf(&sentence, format, args) < 0)
-		sentence = need(NULL);
+		sentence = memory_need(NULL);
 	va_end(args);
 	if (node == NULL) {
 		errors_insert(errors, sentence, 0);
 		return;
 	}
 	if (asprintf(&line, "%s:%u: %s", node->file, node->line, sentence) < 0)
-		line = need(NULL);
+		line = memory_need(NULL);
 	free(sentence);
 	errors_insert(errors, line, node->line);
 }
@@ -89,10 +82,10 @@ const struct conf_node *conf_get(const struct conf_node *group, const char *name
 }
 
 /* The member if it is there and of the type; a mistake is recorded otherwise, unless it may be missing and is. */
-static const struct conf_node *member(const struct conf_node *group, const char *name, enum conf_need need_it, enum conf_type type, struct conf_errors *errors)
+static const struct conf_node *member(const struct conf_node *group, const char *name, enum conf_need need, enum conf_type type, struct conf_errors *errors)
 {
 	const struct conf_node *node = conf_get(group, name);
-	if (node == NULL && group != NULL && need_it == CONF_REQUIRED)
+	if (node == NULL && group != NULL && need == CONF_REQUIRED)
 		conf_error(errors, group, "'%s' is missing: it must be %s", name, conf_type_name(type));
 	if (node == NULL || node->type == type)
 		return node;
@@ -100,32 +93,32 @@ static const struct conf_node *member(const struct conf_node *group, const char 
 	return NULL;
 }
 
-const struct conf_node *conf_group(const struct conf_node *group, const char *name, enum conf_need need_it, struct conf_errors *errors)
+const struct conf_node *conf_group(const struct conf_node *group, const char *name, enum conf_need need, struct conf_errors *errors)
 {
-	return member(group, name, need_it, CONF_GROUP, errors);
+	return member(group, name, need, CONF_GROUP, errors);
 }
 
-const struct conf_node *conf_list(const struct conf_node *group, const char *name, enum conf_need need_it, struct conf_errors *errors)
+const struct conf_node *conf_list(const struct conf_node *group, const char *name, enum conf_need need, struct conf_errors *errors)
 {
 	const struct conf_node *node = conf_get(group, name);
-	return node != NULL && node->type == CONF_ARRAY ? node : member(group, name, need_it, CONF_LIST, errors);
+	return node != NULL && node->type == CONF_ARRAY ? node : member(group, name, need, CONF_LIST, errors);
 }
 
-const char *conf_str(const struct conf_node *group, const char *name, enum conf_need need_it, const char *def, struct conf_errors *errors)
+const char *conf_str(const struct conf_node *group, const char *name, enum conf_need need, const char *def, struct conf_errors *errors)
 {
-	const struct conf_node *node = member(group, name, need_it, CONF_STRING, errors);
+	const struct conf_node *node = member(group, name, need, CONF_STRING, errors);
 	if (node == NULL)
 		return def;
-	if (node->string[0] == '\0' && need_it == CONF_REQUIRED) {
+	if (node->string[0] == '\0' && need == CONF_REQUIRED) {
 		conf_error(errors, node, "'%s' must not be empty", name);
 		return def;
 	}
 	return node->string;
 }
 
-int64_t conf_int(const struct conf_node *group, const char *name, enum conf_need need_it, struct conf_limits limits, struct conf_errors *errors)
+int64_t conf_int(const struct conf_node *group, const char *name, enum conf_need need, struct conf_limits limits, struct conf_errors *errors)
 {
-	const struct conf_node *node = member(group, name, need_it, CONF_INT, errors);
+	const struct conf_node *node = member(group, name, need, CONF_INT, errors);
 	if (node == NULL)
 		return limits.def;
 	if (node->integer >= limits.min && node->integer <= limits.max)
@@ -134,9 +127,9 @@ int64_t conf_int(const struct conf_node *group, const char *name, enum conf_need
 	return limits.def;
 }
 
-bool conf_bool(const struct conf_node *group, const char *name, enum conf_need need_it, bool def, struct conf_errors *errors)
+bool conf_bool(const struct conf_node *group, const char *name, enum conf_need need, bool def, struct conf_errors *errors)
 {
-	const struct conf_node *node = member(group, name, need_it, CONF_BOOL, errors);
+	const struct conf_node *node = member(group, name, need, CONF_BOOL, errors);
 	return node != NULL ? node->boolean : def;
 }
 
@@ -188,16 +181,16 @@ const char *conf_format_duration(int64_t ms, char buffer[static 32])
 	return buffer;
 }
 
-int64_t conf_duration_ms(const struct conf_node *group, const char *name, enum conf_need need_it, struct conf_limits limits, struct conf_errors *errors)
+int64_t conf_duration_ms(const struct conf_node *group, const char *name, enum conf_need need, struct conf_limits limits, struct conf_errors *errors)
 {
 	const struct conf_node *node = conf_get(group, name);
 	char low[32], high[32];
 	int64_t ms;
 	if (node != NULL && node->type == CONF_INT) {
-		conf_error(errors, node, "'%s' needs a unit: \"%" PRId64 "s\" or ms, m, h, d, in quotes", name, node->integer);
+		conf_error(errors, node, "'%s' needs a unit, in quotes: \"250ms\", \"30s\", \"10m\", \"2h\" or \"1d\"", name);
 		return limits.def;
 	}
-	node = member(group, name, need_it, CONF_STRING, errors);
+	node = member(group, name, need, CONF_STRING, errors);
 	if (node == NULL)
 		return limits.def;
 	if (conf_parse_duration(node->string, &ms) < 0) {
@@ -210,12 +203,12 @@ int64_t conf_duration_ms(const struct conf_node *group, const char *name, enum c
 	return limits.def;
 }
 
-int64_t conf_size(const struct conf_node *group, const char *name, enum conf_need need_it, struct conf_limits limits, struct conf_errors *errors)
+int64_t conf_size(const struct conf_node *group, const char *name, enum conf_need need, struct conf_limits limits, struct conf_errors *errors)
 {
 	const struct conf_node *node = conf_get(group, name);
 	if (node != NULL && node->type == CONF_INT)
-		return conf_int(group, name, need_it, limits, errors);
-	node = member(group, name, need_it, CONF_STRING, errors);
+		return conf_int(group, name, need, limits, errors);
+	node = member(group, name, need, CONF_STRING, errors);
 	int64_t bytes;
 	if (node == NULL)
 		return limits.def;
@@ -229,11 +222,11 @@ int64_t conf_size(const struct conf_node *group, const char *name, enum conf_nee
 	return limits.def;
 }
 
-size_t conf_str_list(const struct conf_node *group, const char *name, enum conf_need need_it, const char ***out_strings, struct conf_errors *errors)
+size_t conf_str_list(const struct conf_node *group, const char *name, enum conf_need need, const char ***out_strings, struct conf_errors *errors)
 {
-	const struct conf_node *list = conf_list(group, name, need_it, errors);
+	const struct conf_node *list = conf_list(group, name, need, errors);
 	size_t n = 0, n_elements = list != NULL ? list->n_children : 0;
-	const char **strings = need(calloc(n_elements + 1, sizeof(*strings)));
+	const char **strings = memory_need(calloc(n_elements + 1, sizeof(*strings)));
 	for (size_t i = 0; i < n_elements; i++) {
 		const struct conf_node *element = &list->children[i];
 		if (element->type == CONF_STRING)
@@ -241,7 +234,7 @@ size_t conf_str_list(const struct conf_node *group, const char *name, enum conf_
 		else
 			conf_error(errors, element, "element %zu of '%s' must be a string, not %s", i + 1, name, conf_type_name(element->type));
 	}
-	if (list != NULL && n_elements == 0 && need_it == CONF_REQUIRED)
+	if (list != NULL && n_elements == 0 && need == CONF_REQUIRED)
 		conf_error(errors, list, "'%s' must not be empty", name);
 	*out_strings = strings;
 	return n;

@@ -169,7 +169,7 @@ static void collects_mistakes_in_the_order_of_the_file(void **state)
 		"t.conf:1: 'nmae' is not known here: did you mean 'name'?\n"
 		"t.conf:1: 'name' is missing: it must be a string\n"
 		"t.conf:2: 'capacity' must be from 0 to 10, not -1\n"
-		"t.conf:3: 'wait' needs a unit: \"30s\" or ms, m, h, d, in quotes\n"
+		"t.conf:3: 'wait' needs a unit, in quotes: \"250ms\", \"30s\", \"10m\", \"2h\" or \"1d\"\n"
 		"t.conf:4: 'zzz' is not known here\n"
 		"t.conf:5: 'wait2' is not known here: did you mean 'wait'?\n"
 		"t.conf:5: 'wait2' must be a duration like \"250ms\", \"30s\", \"10m\", \"2h\" or \"1d\", not \"5 minutes\"\n"
