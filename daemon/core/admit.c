@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admission: whether one more unit may start. The reasons that hold it are looked at from the widest to the narrowest, and the first
+ * one is remembered, so that "why does it wait" always has one answer. Limits count what is under way and what has failed in its window;
+ * floors are judged as if the unit were already under way. Nothing is admitted on old facts: first the gate looks at the world and asks
+ * the stage's `before` probes, then everything is judged once more.
+ */
+#include "decide.h"
+
+#include "facts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	GATE_AGAIN_MS = 2000,  /* a `before` probe that said no is asked again */
+	GATE_VALID_MS = 10000, /* an open gate that was not used is asked anew */
+	FLOOR_TRIES = 16,      /* how many candidates are tried when floors stop the first ones */
+};
+
+struct usage {
+	uint32_t total;      /* under way, failed ones too */
+	uint32_t gating;     /* at the gate */
+	uint32_t started;    /* ever */
+	uint32_t host[256];  /* under way by database host */
+};
+
+static struct why why(enum why_kind kind, int64_t value, int64_t limit)
+{
+	return (struct why){ .kind = kind, .value = value, .limit = limit };
+}
+
+struct why admit_rollout(const struct rollout *r, bool new_units)
+{
+	if (r->paused)
+		return why(WHY_PAUSE, 0, 0);
+	if (r->stopping)
+		return why(WHY_STOP, 0, 0);
+	if (!new_units)
+		return why(WHY_NONE, 0, 0);
+	if (r->low)
+		return why(WHY_DISK, 0, 0);
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_MUTED) == 0)
+			return (struct why){ .kind = WHY_FAILED, .other = i };
+	}
+	if (r->until_unit != RECORD_NO_UNIT && unit_is_settled(r->units[r->until_unit].state))
+		return why(WHY_UNTIL, 0, 0);
+	return why(WHY_NONE, 0, 0);
+}
+
+/* A failed unit uses its slot as long as its tenants are down. */
+static bool uses_slot(const struct unit *u)
+{
+	return u->state == UNIT_RUNNING || u->state == UNIT_UNDOING ||
+		((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0);
+}
+
+static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
+{
+	memset(usage, 0, sizeof(*usage));
+	for (uint32_t k = 0; k < r->n_order[s]; k++) {
+		uint32_t unit = r->order[s][k];
+		const struct unit *u = &r->units[unit];
+		usage->started += (u->flags & UNIT_STARTED) != 0;
+		bool gate = u->state == UNIT_WAITING && (r->live[unit].busy == BUSY_GATE || r->live[unit].gate_open);
+		usage->gating += gate;
+		if (gate || uses_slot(u)) {
+			usage->total += !gate;
+			usage->host[r->rows[u->row].host & 255]++;
+		}
+	}
+}
+
+static bool stage_settled(const struct rollout *r, uint8_t s)
+{
+	for (uint32_t k = 0; k < r->n_order[s]; k++)
+		if (!unit_is_settled(r->units[r->order[s][k]].state))
+			return false;
+	return true;
+}
+
+/* What holds every further unit of the stage. */
+static struct why stage_held(struct rollout *r, struct out *out, uint8_t s, const struct usage *usage)
+{
+	const struct stage *stage = &r->profile->stages[s];
+	struct why held = admit_rollout(r, true);
+	if (held.kind != WHY_NONE)
+		return held;
+	if ((r->until_stage >= 0 && s > r->until_stage) ||
+		(r->until_unit != RECORD_NO_UNIT && s > r->units[r->until_unit].stage))
+		return why(WHY_UNTIL, 0, 0);
+	for (uint8_t a = 0; a < r->profile->n_stages; a++)
+		if ((stage->after & (1u << a)) != 0 && !stage_settled(r, a))
+			return (struct why){ .kind = WHY_ORDER, .other = a };
+	uint32_t total = stage->total != 0 ? stage->total : 1;
+	if (usage->total + usage->gating > total || (usage->gating == 0 && usage->total >= total))
+		return why(WHY_LIMIT, usage->total, total);
+	if (stage->canary == 0)
+		return why(WHY_NONE, 0, 0);
+	if (r->canary_done_ms[s] == 0)
+		return usage->started >= stage->canary ? why(WHY_SOAK, usage->started, stage->canary) : why(WHY_NONE, 0, 0);
+	int64_t left = (int64_t)r->canary_done_ms[s] + (int64_t)stage->soak_ms - r->wall;
+	if (left <= 0 || left > (int64_t)stage->soak_ms)
+		return why(WHY_NONE, 0, 0);
+	out_wake(out, r->now + (uint64_t)left);
+	return why(WHY_SOAK, left, 0);
+}
+
+static struct why floors_held(const struct rollout *r, const struct stage *stage, uint32_t unit)
+{
+	for (uint8_t i = 0; i < stage->n_keep; i++) {
+		struct why held = { .kind = WHY_FLOOR, .floor = i };
+		enum floor_verdict verdict = facts_floor(r, &stage->keep[i], unit, &held.value, &held.limit);
+		if (verdict == FLOOR_UNKNOWN)
+			held.kind = WHY_UNKNOWN;
+		if (verdict != FLOOR_HOLDS)
+			return held;
+	}
+	return why(WHY_NONE, 0, 0);
+}
+
+static struct why contested_held(const struct rollout *r, uint32_t row)
+{
+	if (r->rows[row].set == r->profile->set_node)
+		for (uint8_t b = 0; b < r->profile->n_balancers; b++)
+			if (r->wants[b] != NULL && r->wants[b][r->rows[row].rank].contested)
+				return (struct why){ .kind = WHY_CONTESTED, .balancer = b, .other = row };
+	return why(WHY_NONE, 0, 0);
+}
+
+/* What holds this one unit. */
+static struct why unit_held(const struct rollout *r, uint32_t unit, const struct usage *usage)
+{
+	const struct unit *u = &r->units[unit];
+	const struct stage *stage = rollout_stage(r, u);
+	const struct row *row = &r->rows[u->row];
+	for (uint8_t a = 0; a < r->profile->n_stages; a++) {
+		if ((stage->same & (1u << a)) == 0 || r->profile->stages[a].set != stage->set)
+			continue;
+		if (r->units[r->unit_of[a][row->rank]].state != UNIT_DONE)
+			return (struct why){ .kind = WHY_ORDER, .other = a };
+	}
+	bool mine = r->live[unit].busy == BUSY_GATE || r->live[unit].gate_open; /* counted already */
+	uint32_t on_host = usage->host[row->host & 255] - mine;
+	if (stage->per_host != 0 && row->host != 0 && on_host >= stage->per_host)
+		return why(WHY_LIMIT, on_host, stage->per_host);
+	int64_t down = facts_tenants_down(r);
+	if (stage->tenants_down != 0 && stage->has_window && down > 0 && down + row->weight > stage->tenants_down)
+		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
+	struct why held = contested_held(r, u->row);
+	return held.kind != WHY_NONE ? held : floors_held(r, stage, unit);
+}
+
+static void remember(struct rollout *r, struct why *slot, struct why held)
+{
+	if (slot->kind != held.kind || slot->other != held.other || slot->floor != held.floor) {
+		held.since_boot = r->now;
+		held.since_ms = r->wall;
+		*slot = held;
+	} else {
+		slot->value = held.value;
+		slot->limit = held.limit;
+	}
+}
+
+static void admit(struct rollout *r, struct out *out, uint32_t unit, const struct usage *usage)
+{
+	const struct unit *u = &r->units[unit];
+	const struct stage *stage = rollout_stage(r, u);
+	struct record *rec = out_record(r, out, RECORD_ADMIT, unit);
+	rec->step = 0;
+	rec->value = r->rows[u->row].weight;
+	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
+		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));
+	out_commit(r, out, rec);
+	r->live[unit] = (struct live){ 0 };
+}
+
+/* One candidate: to the gate, or through it. True: something moved. */
+static bool try_unit(struct rollout *r, struct out *out, uint32_t unit, const struct usage *usage, uint32_t total)
+{
+	struct live *live = &r->live[unit];
+	const struct stage *stage = rollout_stage(r, &r->units[unit]);
+	if (live->busy == BUSY_GATE)
+		return false;
+	if (live->retry_at > r->now) {
+		out_wake(out, live->retry_at);
+		return false;
+	}
+	bool needs_gate = stage->n_before > 0 || stage->n_keep > 0 || stage->has_window;
+	if (live->gate_open && r->now - live->gate_at > GATE_VALID_MS)
+		live->gate_open = false;
+	if (needs_gate && !live->gate_open) {
+		if (usage->total + usage->gating >= total)
+			return false;
+		live->busy = BUSY_GATE;
+		live->gate_at = r->now;
+		(void)out_effect(out, EFFECT_GATE, unit);
+		return true;
+	}
+	if (usage->total >= total)
+		return false;
+	admit(r, out, unit, usage);
+	return true;
+}
+
+/* At most one movement; the pump calls again. */
+static bool admit_stage(struct rollout *r, struct out *out, uint8_t s)
+{
+	const struct stage *stage = &r->profile->stages[s];
+	struct usage usage;
+	unsigned floors = 0;
+	if (r->n_order[s] == 0)
+		return false;
+	usage_count(r, s, &usage);
+	struct why held = stage_held(r, out, s, &usage);
+	remember(r, &r->stage_why[s], held);
+	if (held.kind != WHY_NONE)
+		return false;
+	for (uint32_t k = 0; k < r->n_order[s] && floors < FLOOR_TRIES; k++) {
+		uint32_t unit = r->order[s][k];
+		if (r->units[unit].state != UNIT_WAITING || r->live[unit].busy == BUSY_GATE)
+			continue;
+		if (r->live[unit].why.kind == WHY_CHECK && r->live[unit].retry_at > r->now) {
+			out_wake(out, r->live[unit].retry_at);
+			continue;
+		}
+		held = unit_held(r, unit, &usage);
+		if (held.kind != WHY_NONE || r->live[unit].why.kind != WHY_CHECK)
+			remember(r, &r->live[unit].why, held);
+		floors += held.kind == WHY_FLOOR || held.kind == WHY_UNKNOWN;
+		bool stale = held.kind == WHY_FLOOR || held.kind == WHY_UNKNOWN;
+		if (stale && r->live[unit].gate_open)
+			r->live[unit].gate_open = false;
+		if (held.kind == WHY_NONE && try_unit(r, out, unit, &usage, stage->total != 0 ? stage->total : 1))
+			return true;
+	}
+	return false;
+}
+
+bool admit_stages(struct rollout *r, struct out *out)
+{
+	bool moved = false;
+	if (r->state != ROLLOUT_RUNNING)
+		return false;
+	for (uint8_t s = 0; s < r->profile->n_stages; s++)
+		while (admit_stage(r, out, s))
+			moved = true;
+	return moved;
+}
+
+void admit_gate(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (ev->unit >= r->n_units || r->live[ev->unit].busy != BUSY_GATE)
+		return;
+	struct live *live = &r->live[ev->unit];
+	live->busy = BUSY_NO;
+	live->gate_open = ev->result == RESULT_OK;
+	if (live->gate_open) {
+		live->why.kind = WHY_NONE;
+		live->retry_at = 0;
+		return;
+	}
+	remember(r, &live->why, why(ev->result == RESULT_FAILED ? WHY_CHECK : WHY_UNKNOWN, ev->value, 0));
+	(void)snprintf(live->text, sizeof(live->text), "%s", ev->text != NULL ? ev->text : "");
+	live->retry_at = r->now + GATE_AGAIN_MS;
+	out_wake(out, live->retry_at);
+}

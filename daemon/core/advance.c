@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A unit under way: one step after the other, forward or back. Between two actions stands PHASE_NEXT, the only place where a unit may be
+ * stopped, and inside a window not even there: once tenants are down, only the unit's own steps pass time.
+ *
+ *   forward   ask done_when -> captures -> intent, act in every lane -> verify -> next step
+ *   back      fresh facts, is the undo legal? -> intent, act -> verify -> the step before
+ *
+ * An action whose answer is lost is resolved as its step says; nothing is ever sent twice on suspicion.
+ */
+#include "decide.h"
+
+#include "facts.h"
+
+#include <string.h>
+
+enum {
+	RETRY_FIRST_MS = 1000,
+	RETRY_MAX_MS = 30000,
+	UNKNOWN_AGAIN_MS = 2000, /* a question that could not be asked is asked again */
+	RERUNS_MAX = 10,         /* an action lost so often is not lost by chance */
+};
+
+static void wait_for(struct rollout *r, struct out *out, uint32_t unit, enum why_kind kind, uint64_t again_ms)
+{
+	struct live *live = &r->live[unit];
+	if (live->why.kind != kind)
+		live->why = (struct why){ .kind = kind, .since_boot = r->now, .since_ms = r->wall };
+	if (again_ms != 0) {
+		live->retry_at = r->now + again_ms;
+		out_wake(out, live->retry_at);
+	}
+}
+
+/* ---- sending ---- */
+
+static bool send_question(struct rollout *r, struct out *out, uint32_t unit, enum effect_kind kind, enum live_busy busy)
+{
+	const struct unit *u = &r->units[unit];
+	struct effect *effect = out_effect(out, kind, unit);
+	effect->step = u->step;
+	effect->dir = u->dir;
+	effect->attempt = u->attempt;
+	effect->resolve = u->phase == PHASE_RESOLVE;
+	r->live[unit].busy = (uint8_t)busy;
+	r->live[unit].why.kind = WHY_NONE;
+	return true;
+}
+
+static void send_lane(struct rollout *r, struct out *out, uint32_t unit, int32_t lane, bool again)
+{
+	const struct unit *u = &r->units[unit];
+	struct effect *effect = out_effect(out, EFFECT_ACT, unit);
+	effect->step = u->step;
+	effect->dir = u->dir;
+	effect->attempt = u->attempt;
+	effect->lane = lane;
+	effect->again = again;
+	r->live[unit].busy = BUSY_ACT;
+	r->live[unit].why.kind = WHY_NONE;
+}
+
+/* After a restart: what was sent is asked for, under the same name. */
+static bool send_again(struct rollout *r, struct out *out, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	for (uint8_t i = 0; i < u->n_lanes; i++)
+		if ((u->lanes & (1u << i)) != 0)
+			send_lane(r, out, unit, u->lane[i], true);
+	return true;
+}
+
+/* Where the step runs; false: a lane has no place now. */
+static bool lanes_choose(struct rollout *r, const struct unit *u, const struct step *step, int32_t *lanes, uint8_t *n)
+{
+	*n = 0;
+	for (size_t i = 0; i < step->n_on; i++) {
+		int32_t lane = LANE_NONE;
+		if (step->on[i] == LANE_ON_SELF)
+			lane = (int32_t)u->row;
+		else if (step->on[i] == LANE_ON_LOCAL)
+			lane = LANE_LOCAL;
+		else if (step->on[i] == LANE_ON_OLD || step->on[i] == LANE_ON_NEW)
+			lane = facts_place(r, step->on[i] == LANE_ON_OLD ? CLASS_OLD : CLASS_NEW, r->next_place++);
+		if (lane == LANE_NONE)
+			return false;
+		lanes[(*n)++] = lane;
+	}
+	if (*n == 0)
+		lanes[(*n)++] = LANE_NONE;
+	return true;
+}
+
+static void record_want(struct rollout *r, struct out *out, uint32_t unit, const struct action *act, bool release)
+{
+	struct record *rec = out_record(r, out, RECORD_WANT, unit);
+	rec->step = act->balancer;
+	rec->lane = (int32_t)r->units[unit].row;
+	rec->code = (uint16_t)(release ? SERVER_UNKNOWN : act->want);
+	out_commit(r, out, rec);
+}
+
+static bool send_action(struct rollout *r, struct out *out, uint32_t unit, const struct step *step, const struct action *act)
+{
+	int32_t lanes[PROFILE_LANES_MAX];
+	uint8_t n;
+	const struct unit *u = &r->units[unit];
+	if (!lanes_choose(r, u, step, lanes, &n)) {
+		wait_for(r, out, unit, WHY_PLACE, UNKNOWN_AGAIN_MS);
+		return false;
+	}
+	for (uint8_t i = 0; i < n; i++) {
+		struct record *rec = out_record(r, out, RECORD_INTENT, unit);
+		rec->lane = lanes[i];
+		out_commit(r, out, rec);
+	}
+	if (act->kind == ACTION_SERVER)
+		record_want(r, out, unit, act, u->dir == DIR_UNDO && act->restore);
+	if (act->kind == ACTION_WAIT)
+		return true; /* PHASE_ACT is the waiting itself */
+	for (uint8_t i = 0; i < n; i++)
+		send_lane(r, out, unit, lanes[i], false);
+	struct live *live = &r->live[unit];
+	live->late = false;
+	live->deadline = step->timeout_ms != 0 ? r->now + step->timeout_ms : 0;
+	if (live->deadline != 0)
+		out_wake(out, live->deadline);
+	return true;
+}
+
+/* ---- ends ---- */
+
+static void step_end(struct rollout *r, struct out *out, uint32_t unit, enum step_end code, const char *text)
+{
+	struct record *rec = out_record(r, out, RECORD_STEP, unit);
+	rec->code = (uint16_t)code;
+	rec->text = text != NULL && text[0] != '\0' ? out_text(out, "%s", text) : NULL;
+	out_commit(r, out, rec);
+	struct live *live = &r->live[unit];
+	*live = (struct live){ 0 };
+}
+
+static bool retries_left(const struct unit *u, const struct step *step)
+{
+	return u->attempt <= step->retry;
+}
+
+static void retry_record(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+{
+	struct unit *u = &r->units[unit];
+	uint64_t pause = (uint64_t)RETRY_FIRST_MS << (u->attempt < 6 ? u->attempt - 1 : 5);
+	struct record *rec = out_record(r, out, RECORD_RETRY, unit);
+	rec->text = text != NULL ? out_text(out, "%s", text) : NULL;
+	out_commit(r, out, rec);
+	r->live[unit] = (struct live){ .asked = true };
+	r->live[unit].retry_at = r->now + (pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
+	out_wake(out, r->live[unit].retry_at);
+}
+
+static void unit_fail(struct rollout *r, struct out *out, uint32_t unit, enum unit_event event, const char *text)
+{
+	(void)unit_event(r, out, unit, event, NULL, text);
+	if (r->on_failure_continue && r->units[unit].state == UNIT_FAILED)
+		(void)unit_event(r, out, unit, UNIT_EV_PARK, NULL, "on_failure=continue");
+}
+
+static void step_failed(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+{
+	const struct unit *u = &r->units[unit];
+	const struct step *step = rollout_step(r, u);
+	if (u->dir == DIR_DO && retries_left(u, step)) {
+		retry_record(r, out, unit, text);
+		return;
+	}
+	bool may_go_back = u->dir == DIR_DO && (u->flags & UNIT_PIVOT) == 0;
+	bool back = step->on_failure == FAILURE_UNDO || (step->on_failure == FAILURE_DEFAULT && (u->flags & UNIT_WINDOW) != 0);
+	unit_fail(r, out, unit, may_go_back && back ? UNIT_EV_FAIL_BACK : UNIT_EV_FAIL, text);
+}
+
+/* ---- forward ---- */
+
+static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct step *step = rollout_step(r, u);
+	enum resolve_kind kind = u->dir == DIR_UNDO ? RESOLVE_RERUN : step->resolve;
+	if (kind == RESOLVE_PROBE || kind == RESOLVE_ATTACH)
+		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
+	if (kind == RESOLVE_RERUN && u->attempt < RERUNS_MAX)
+		retry_record(r, out, unit, "its answer was lost; it is safe to run again");
+	else
+		(void)unit_event(r, out, unit, UNIT_EV_LOST, NULL, "nobody can know what the action did: its answer was lost");
+	return true;
+}
+
+/* Why the next step may not be sent. Inside a window nothing but the step itself counts. */
+static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	if ((u->flags & UNIT_WINDOW) != 0)
+		return false;
+	struct why why = admit_rollout(r, false);
+	if (why.kind == WHY_NONE && r->rows[u->row].set == r->profile->set_node) {
+		for (uint8_t b = 0; b < r->profile->n_balancers; b++)
+			if (r->wants[b] != NULL && r->wants[b][r->rows[u->row].rank].contested)
+				why = (struct why){ .kind = WHY_CONTESTED, .balancer = b, .other = u->row };
+	}
+	if (why.kind == WHY_NONE)
+		return false;
+	wait_for(r, out, unit, why.kind, 0);
+	r->live[unit].why.balancer = why.balancer;
+	r->live[unit].why.other = why.other;
+	return true;
+}
+
+static bool needs_capture(const struct unit *u, const struct step *step)
+{
+	bool baseline = (step->act.kind == ACTION_SERVER || step->act.kind == ACTION_EDIT) && step->undo.restore;
+	return (step->n_captures > 0 || baseline) && (u->captured & (1u << u->step)) == 0;
+}
+
+static bool step_by_person(struct rollout *r, struct out *out, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	bool approved = r->approve_all || (r->approved[u->stage] & (UINT64_C(1) << u->step)) != 0;
+	if (approved)
+		step_end(r, out, unit, STEP_APPROVED, r->approve_all ? "approved at start" : NULL);
+	else
+		wait_for(r, out, unit, WHY_APPROVAL, 0);
+	return approved;
+}
+
+static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct unit *u = &r->units[unit];
+	struct live *live = &r->live[unit];
+	const struct step *step = rollout_step(r, u);
+	if (step == NULL)
+		return unit_event(r, out, unit, UNIT_EV_FINISH, NULL, NULL);
+	if (r->state == ROLLOUT_ABORTING && (u->flags & UNIT_PIVOT) == 0)
+		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, "abort");
+	if (step_is_held(r, out, unit))
+		return false;
+	if (live->retry_at > r->now) {
+		out_wake(out, live->retry_at);
+		return false;
+	}
+	bool has_tenants = r->rows[u->row].weight > 0;
+	if ((step->only_with_tenants && !has_tenants) || (step->only_without_tenants && has_tenants)) {
+		step_end(r, out, unit, STEP_SKIPPED, NULL);
+		return true;
+	}
+	if (step->act.kind == ACTION_APPROVE)
+		return step_by_person(r, out, unit);
+	if (step->skip_if_done && !live->asked && u->attempt == 1)
+		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
+	if (needs_capture(u, step))
+		return send_question(r, out, unit, EFFECT_CAPTURE, BUSY_CAPTURE);
+	if (step->act.kind == ACTION_NONE)
+		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
+	return send_action(r, out, unit, step, &step->act);
+}
+
+/* ---- back ---- */
+
+static bool undo_passed(struct rollout *r, struct out *out, uint32_t unit, bool was_first)
+{
+	if (!was_first)
+		return true;
+	const struct unit *u = &r->units[unit];
+	if ((u->flags & UNIT_TURNED) != 0)
+		(void)unit_event(r, out, unit, UNIT_EV_BACK, NULL, (u->flags & UNIT_STAYS) ? "undone but for what had to stay" : NULL);
+	else
+		unit_fail(r, out, unit, UNIT_EV_BACK_FAILED, "undone after the failure; its window is closed");
+	return true;
+}
+
+/* Legal now? Judged on facts younger than the question. */
+static enum floor_verdict undo_is_legal(struct rollout *r, const struct step *step, const char **which, int64_t *value, struct out *out)
+{
+	for (size_t i = 0; i < step->n_undo_while; i++) {
+		int64_t limit;
+		enum floor_verdict verdict = facts_floor(r, &step->undo_while[i], RECORD_NO_UNIT, value, &limit);
+		if (verdict != FLOOR_HOLDS) {
+			char name[64];
+			*which = out_text(out, "%s", counter_text(r->profile, &step->undo_while[i].what, name, sizeof(name)));
+			return verdict;
+		}
+	}
+	return FLOOR_HOLDS;
+}
+
+static bool back_stays(struct rollout *r, struct out *out, uint32_t unit, const char *which, int64_t value)
+{
+	bool was_first = r->units[unit].step == 0;
+	struct record *rec = out_record(r, out, RECORD_STAYS, unit);
+	rec->value = value;
+	rec->text = out_text(out, "not undone, it would strand users: %s is %lld", which, (long long)value);
+	out_commit(r, out, rec);
+	r->live[unit] = (struct live){ 0 };
+	return undo_passed(r, out, unit, was_first);
+}
+
+static bool back_next(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct unit *u = &r->units[unit];
+	struct live *live = &r->live[unit];
+	const struct step *step = rollout_step(r, u);
+	if (live->retry_at > r->now) {
+		out_wake(out, live->retry_at);
+		return false;
+	}
+	if (!step->has_undo || (u->touched & (1u << u->step)) == 0) {
+		bool was_first = u->step == 0;
+		step_end(r, out, unit, STEP_SKIPPED, NULL);
+		return undo_passed(r, out, unit, was_first);
+	}
+	if (step->n_undo_while > 0 && live->gate_at == 0) {
+		live->busy = BUSY_OBSERVE;
+		live->gate_at = r->now;
+		(void)out_effect(out, EFFECT_OBSERVE, unit);
+		return true;
+	}
+	const char *which = "";
+	int64_t value = 0;
+	enum floor_verdict verdict = undo_is_legal(r, step, &which, &value, out);
+	if (verdict == FLOOR_UNKNOWN) {
+		live->gate_at = 0;
+		wait_for(r, out, unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		return false;
+	}
+	if (verdict == FLOOR_STOPS)
+		return back_stays(r, out, unit, which, value);
+	return send_action(r, out, unit, step, &step->undo);
+}
+
+/* ---- */
+
+static bool wait_step(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
+{
+	int64_t left = r->units[unit].step_ms + (int64_t)step->act.wait_ms - r->wall;
+	if (left > (int64_t)step->act.wait_ms)
+		left = (int64_t)step->act.wait_ms; /* the wall clock was set back */
+	if (left > 0) {
+		out_wake(out, r->now + (uint64_t)left);
+		return false;
+	}
+	struct record *rec = out_record(r, out, RECORD_ACTED, unit);
+	rec->lane = LANE_NONE;
+	out_commit(r, out, rec);
+	return true;
+}
+
+bool advance_unit(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct unit *u = &r->units[unit];
+	if (r->live[unit].busy != BUSY_NO || (u->state != UNIT_RUNNING && u->state != UNIT_UNDOING))
+		return false;
+	const struct step *step = rollout_step(r, u);
+	switch (u->phase) {
+	case PHASE_ACT:
+		if (u->dir == DIR_DO && step->act.kind == ACTION_WAIT)
+			return wait_step(r, out, unit, step);
+		return send_again(r, out, unit);
+	case PHASE_VERIFY:
+		if (r->live[unit].retry_at > r->now) {
+			out_wake(out, r->live[unit].retry_at);
+			return false;
+		}
+		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
+	case PHASE_RESOLVE:
+		if (r->live[unit].retry_at > r->now) {
+			out_wake(out, r->live[unit].retry_at);
+			return false;
+		}
+		return resolve(r, out, unit);
+	default:
+		return u->dir == DIR_UNDO ? back_next(r, out, unit) : forward_next(r, out, unit);
+	}
+}
+
+/* ---- answers ---- */
+
+static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct unit *u = &r->units[ev->unit];
+	bool open = false;
+	for (uint8_t i = 0; i < u->n_lanes; i++)
+		open |= u->lane[i] == ev->lane && (u->lanes & (1u << i)) != 0;
+	if (u->phase != PHASE_ACT || u->attempt != ev->attempt || !open)
+		return;
+	struct record *rec = out_record(r, out, RECORD_ACTED, ev->unit);
+	rec->lane = ev->lane;
+	rec->code = (uint16_t)ev->result;
+	rec->value = ev->value;
+	rec->text = ev->text != NULL && ev->text[0] != '\0' ? out_text(out, "%s", ev->text) : NULL;
+	const char *text = rec->text;
+	out_commit(r, out, rec);
+	struct effect *ack = out_effect(out, EFFECT_ACK, ev->unit);
+	ack->step = ev->step;
+	ack->lane = ev->lane;
+	ack->dir = ev->dir;
+	ack->attempt = ev->attempt;
+	if (u->lanes != 0)
+		return;
+	r->live[ev->unit].busy = BUSY_NO;
+	r->live[ev->unit].deadline = 0;
+	if (u->phase == PHASE_NEXT)
+		step_failed(r, out, ev->unit, text != NULL ? text : "the action failed");
+}
+
+static void on_verified(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct unit *u = &r->units[ev->unit];
+	const struct step *step = rollout_step(r, u);
+	struct live *live = &r->live[ev->unit];
+	if (live->busy != BUSY_VERIFY || u->attempt != ev->attempt)
+		return;
+	live->busy = BUSY_NO;
+	if (ev->result == RESULT_UNKNOWN) {
+		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		(void)strncpy(live->text, ev->text != NULL ? ev->text : "", sizeof(live->text) - 1);
+		return;
+	}
+	if (ev->result == RESULT_OK) {
+		bool back = u->dir == DIR_UNDO, was_first = u->step == 0;
+		step_end(r, out, ev->unit, back ? STEP_UNDONE : STEP_VERIFIED, ev->text);
+		if (back)
+			(void)undo_passed(r, out, ev->unit, was_first);
+		return;
+	}
+	if (u->phase != PHASE_RESOLVE)
+		step_failed(r, out, ev->unit, ev->text != NULL ? ev->text : "the check after it does not hold");
+	else if (step->resolve == RESOLVE_PROBE && u->attempt < RERUNS_MAX)
+		retry_record(r, out, ev->unit, "its answer was lost; the probe says it is not done");
+	else
+		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL,
+			out_text(out, "its answer was lost, and it is not as it should be: %s", ev->text != NULL ? ev->text : "?"));
+}
+
+static void on_asked(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct live *live = &r->live[ev->unit];
+	if (live->busy != BUSY_ASK)
+		return;
+	live->busy = BUSY_NO;
+	if (ev->result == RESULT_OK)
+		step_end(r, out, ev->unit, STEP_ADOPTED, ev->text);
+	else if (ev->result == RESULT_FAILED)
+		live->asked = true;
+	else
+		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+}
+
+static void on_captured(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct live *live = &r->live[ev->unit];
+	if (live->busy != BUSY_CAPTURE)
+		return;
+	live->busy = BUSY_NO;
+	if (ev->result == RESULT_OK) {
+		struct record *rec = out_record(r, out, RECORD_CAPTURE, ev->unit);
+		rec->value = ev->value;
+		rec->text = out_text(out, "%s", ev->text != NULL ? ev->text : "{}");
+		out_commit(r, out, rec);
+	} else if (ev->result == RESULT_FAILED) {
+		step_failed(r, out, ev->unit, ev->text);
+	} else {
+		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		(void)strncpy(live->text, ev->text != NULL ? ev->text : "", sizeof(live->text) - 1);
+	}
+}
+
+void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (ev->unit >= r->n_units)
+		return;
+	const struct unit *u = &r->units[ev->unit];
+	if ((u->state != UNIT_RUNNING && u->state != UNIT_UNDOING) || u->step != ev->step || u->dir != ev->dir)
+		return; /* an answer to a question of an earlier life */
+	switch (ev->kind) {
+	case EVENT_ACTED:
+		on_acted(r, out, ev);
+		return;
+	case EVENT_VERIFIED:
+		on_verified(r, out, ev);
+		return;
+	case EVENT_ASKED:
+		on_asked(r, out, ev);
+		return;
+	default:
+		on_captured(r, out, ev);
+	}
+}

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fold. Every durable field of a rollout is assigned in this file and nowhere else; no rule lives here. A record says what was
+ * decided; if an old daemon decided by other rules, the fold of its records is still what it meant.
+ *
+ * Records are written in batches that are all or nothing, so that a state "between" two records of a batch is never seen by a restart.
+ */
+#include "rollout.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int apply_fn(struct rollout *r, const struct record *rec);
+
+static void *grow(void *array, uint32_t n, size_t size)
+{
+	void *more = realloc(array, (size_t)n * size);
+	if (more == NULL)
+		abort();
+	return more;
+}
+
+static int apply_start(struct rollout *r, const struct record *rec)
+{
+	r->started_ms = rec->at_ms;
+	r->approve_all = rec->code & START_APPROVE_ALL;
+	r->on_failure_continue = rec->code & START_CONTINUE;
+	r->state = ROLLOUT_PLANNING;
+	return 0;
+}
+
+static void unit_add(struct rollout *r, uint8_t stage, uint32_t row)
+{
+	if (r->n_units == r->max_units) {
+		r->max_units = r->max_units ? r->max_units * 2 : 64;
+		r->units = grow(r->units, r->max_units, sizeof(*r->units));
+		r->live = grow(r->live, r->max_units, sizeof(*r->live));
+	}
+	struct unit *u = &r->units[r->n_units];
+	memset(u, 0, sizeof(*u)); /* padding too: units are compared as bytes */
+	u->row = row;
+	u->stage = stage;
+	u->attempt = 1;
+	u->since_ms = r->started_ms;
+	const struct stage *s = &r->profile->stages[stage];
+	const struct row *the_row = &r->rows[row];
+	if (the_row->aside)
+		u->state = UNIT_SKIPPED;
+	else if (s->where != 0 && (s->where & (1u << the_row->class_)) == 0) {
+		u->state = UNIT_DONE;
+		u->flags = UNIT_ADOPTED;
+	}
+	memset(&r->live[r->n_units], 0, sizeof(*r->live));
+	r->unit_of[stage][the_row->rank] = r->n_units++;
+}
+
+static void row_units(struct rollout *r, uint32_t row)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		if (r->profile->stages[s].set != r->rows[row].set)
+			continue;
+		r->unit_of[s] = grow(r->unit_of[s], r->rows[row].rank + 1, sizeof(uint32_t));
+		unit_add(r, s, row);
+	}
+}
+
+static int apply_row(struct rollout *r, const struct record *rec)
+{
+	if (rec->unit != r->n_rows || rec->step >= r->profile->n_sets || rec->text == NULL)
+		return -EUCLEAN;
+	if (r->n_rows == r->max_rows) {
+		r->max_rows = r->max_rows ? r->max_rows * 2 : 64;
+		r->rows = grow(r->rows, r->max_rows, sizeof(*r->rows));
+		r->facts.rows = grow(r->facts.rows, r->max_rows, sizeof(*r->facts.rows));
+	}
+	struct row *row = &r->rows[r->n_rows];
+	*row = (struct row){ .set = (uint8_t)rec->step, .weight = (uint32_t)rec->value, .host = (uint16_t)rec->lane,
+		.class_ = rec->code & 0xff, .aside = rec->code >> 8, .capacity = (uint32_t)rec->hash,
+		.rank = r->n_set_rows[rec->step]++ };
+	r->facts.rows[r->n_rows] = (struct fact_row){ .class_ = row->class_ };
+	row->columns = strdup(rec->text);
+	char name[256];
+	if (!row_column(row, "name", name, sizeof(name)))
+		name[0] = '\0';
+	row->name = strdup(name);
+	if (row->name == NULL || row->columns == NULL)
+		abort();
+	uint32_t index = r->n_rows++;
+	if (r->state != ROLLOUT_PLANNING)
+		row_units(r, index); /* found later: joins the plan at its end */
+	return 0;
+}
+
+static int apply_planned(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		row_units(r, i);
+	int set = r->profile->set_node;
+	uint32_t nodes = set >= 0 ? r->n_set_rows[set] : 0;
+	for (size_t i = 0; i < r->profile->n_balancers && nodes > 0; i++) {
+		r->wants[i] = calloc(nodes, sizeof(struct want));
+		r->facts.servers[i] = calloc(nodes, sizeof(struct fact_server));
+		if (r->wants[i] == NULL || r->facts.servers[i] == NULL)
+			abort();
+	}
+	r->state = ROLLOUT_RUNNING;
+	return 0;
+}
+
+static int apply_epoch(struct rollout *r, const struct record *rec)
+{
+	r->epoch = rec->epoch;
+	return 0;
+}
+
+static void unit_restart(struct unit *u)
+{
+	u->step = 0;
+	u->attempt = 1;
+	u->dir = DIR_DO;
+	u->phase = PHASE_NEXT;
+	u->lanes = u->n_lanes = 0;
+}
+
+static void unit_state(struct unit *u, const struct record *rec, enum unit_state state)
+{
+	u->state = (uint8_t)state;
+	u->since_ms = rec->at_ms;
+	u->lanes = 0;
+	u->phase = PHASE_NEXT;
+}
+
+static int apply_admit(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	unit_restart(u);
+	unit_state(u, rec, UNIT_RUNNING);
+	u->touched = 0;
+	u->flags = UNIT_STARTED;
+	return 0;
+}
+
+static int apply_intent(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	const struct step *step = &r->profile->stages[u->stage].steps[u->step];
+	if (u->phase != PHASE_ACT) {
+		u->phase = PHASE_ACT;
+		u->lanes = u->n_lanes = 0;
+		u->result = RESULT_OK;
+		u->step_ms = rec->at_ms;
+	}
+	if (u->n_lanes == PROFILE_LANES_MAX)
+		return -EUCLEAN;
+	u->lane[u->n_lanes] = rec->lane;
+	u->lanes |= (uint8_t)(1u << u->n_lanes);
+	u->n_lanes++;
+	if (rec->dir == DIR_UNDO)
+		return 0;
+	u->touched |= 1u << u->step;
+	if (step->window == WINDOW_OPEN && (u->flags & UNIT_WINDOW) == 0) {
+		u->flags |= UNIT_WINDOW;
+		u->window_open_ms = rec->at_ms;
+		u->window_close_ms = 0;
+	}
+	if (step->pivot)
+		u->flags |= UNIT_PIVOT;
+	return 0;
+}
+
+static int apply_acted(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	for (uint8_t i = 0; i < u->n_lanes; i++) {
+		if (u->lane[i] == rec->lane && (u->lanes & (1u << i)) != 0) {
+			u->lanes &= (uint8_t)~(1u << i);
+			break;
+		}
+	}
+	if (rec->code > u->result)
+		u->result = (uint8_t)rec->code;
+	if (u->lanes == 0)
+		u->phase = u->result == RESULT_OK ? PHASE_VERIFY : u->result == RESULT_UNKNOWN ? PHASE_RESOLVE : PHASE_NEXT;
+	return 0;
+}
+
+static void window_close(struct unit *u, const struct record *rec)
+{
+	if ((u->flags & UNIT_WINDOW) != 0)
+		u->window_close_ms = rec->at_ms;
+	u->flags &= (uint8_t)~UNIT_WINDOW;
+}
+
+static int apply_step(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	const struct stage *stage = &r->profile->stages[u->stage];
+	if (u->step >= stage->n_steps)
+		return -EUCLEAN;
+	const struct step *step = &stage->steps[u->step];
+	u->phase = PHASE_NEXT;
+	u->lanes = 0;
+	u->attempt = 1;
+	if (rec->dir == DIR_UNDO) {
+		if (step->window == WINDOW_OPEN && rec->code == STEP_UNDONE)
+			window_close(u, rec);
+		u->touched &= ~(1u << u->step);
+		if (u->step > 0)
+			u->step--;
+		return 0;
+	}
+	if (step->pivot && (u->flags & UNIT_WINDOW) != 0 && rec->code == STEP_VERIFIED)
+		u->task_ms = rec->at_ms - u->step_ms;
+	if (step->window == WINDOW_CLOSE)
+		window_close(u, rec);
+	u->step++;
+	return 0;
+}
+
+static int apply_stays(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	u->flags |= UNIT_STAYS;
+	u->touched &= ~(1u << u->step);
+	u->attempt = 1;
+	u->phase = PHASE_NEXT;
+	if (u->step > 0)
+		u->step--;
+	return 0;
+}
+
+static int apply_capture(struct rollout *r, const struct record *rec)
+{
+	r->units[rec->unit].captured |= 1u << (rec->step & 31);
+	return 0;
+}
+
+static void canary_note(struct rollout *r, const struct unit *u, const struct record *rec)
+{
+	const struct stage *stage = &r->profile->stages[u->stage];
+	if (stage->canary == 0 || r->canary_done_ms[u->stage] != 0)
+		return;
+	uint32_t ended = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].stage == u->stage && (r->units[i].flags & UNIT_STARTED) && unit_is_settled(r->units[i].state))
+			ended++;
+	if (ended >= stage->canary)
+		r->canary_done_ms[u->stage] = (uint64_t)rec->at_ms;
+}
+
+static int apply_unit(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	bool was_back = u->dir == DIR_UNDO;
+	if (rec->code >= UNIT_STATES)
+		return -EUCLEAN;
+	unit_state(u, rec, (enum unit_state)rec->code);
+	switch (rec->code) {
+	case UNIT_WAITING:
+		unit_restart(u);
+		u->flags = 0;
+		u->captured = u->touched = 0;
+		break;
+	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back */
+		if (was_back)
+			unit_restart(u);
+		else if (u->attempt < UINT8_MAX)
+			u->attempt++;
+		u->dir = DIR_DO;
+		u->flags &= (uint8_t)~UNIT_MUTED;
+		break;
+	case UNIT_UNDOING:
+		u->dir = DIR_UNDO;
+		u->attempt = 1;
+		/* from the last step that was ever sent: a retry may have begun anew at the first */
+		u->step = u->touched != 0 ? (uint8_t)(31 - __builtin_clz(u->touched)) : 0;
+		if (rec->value != 0)
+			u->flags |= UNIT_TURNED;
+		break;
+	default:
+		break;
+	}
+	if (unit_is_settled(u->state))
+		canary_note(r, u, rec);
+	return 0;
+}
+
+static int apply_retry(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	if (u->attempt < UINT8_MAX)
+		u->attempt++;
+	u->phase = PHASE_NEXT;
+	u->lanes = 0;
+	return 0;
+}
+
+static int apply_approve(struct rollout *r, const struct record *rec)
+{
+	if (rec->code >= r->profile->n_stages || rec->step >= 64)
+		return -EUCLEAN;
+	r->approved[rec->code] |= UINT64_C(1) << rec->step;
+	return 0;
+}
+
+static int apply_pause(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	r->paused = true;
+	return 0;
+}
+
+static int apply_resume(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	r->paused = false;
+	r->until_stage = -1;
+	r->until_unit = RECORD_NO_UNIT;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN)
+			r->units[i].flags |= UNIT_MUTED;
+	return 0;
+}
+
+static int apply_abort(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	r->state = ROLLOUT_ABORTING;
+	r->paused = false;
+	return 0;
+}
+
+static int apply_limit(struct rollout *r, const struct record *rec)
+{
+	if (rec->code == LIMIT_UNTIL_STAGE)
+		r->until_stage = (int16_t)rec->value;
+	else if (rec->code == LIMIT_UNTIL_UNIT)
+		r->until_unit = (uint32_t)rec->value;
+	return 0;
+}
+
+static struct want *want_of(struct rollout *r, const struct record *rec)
+{
+	if (rec->step >= PROFILE_BALANCERS_MAX || r->wants[rec->step] == NULL || rec->lane < 0 ||
+		(uint32_t)rec->lane >= r->n_rows)
+		return NULL;
+	return &r->wants[rec->step][r->rows[rec->lane].rank];
+}
+
+static int apply_want(struct rollout *r, const struct record *rec)
+{
+	struct want *want = want_of(r, rec);
+	if (want == NULL)
+		return -EUCLEAN;
+	*want = (struct want){ .state = (uint8_t)rec->code, .at_ms = rec->at_ms };
+	return 0;
+}
+
+static int apply_foreign(struct rollout *r, const struct record *rec)
+{
+	struct want *want = want_of(r, rec);
+	if (want == NULL)
+		return -EUCLEAN;
+	want->contested = true;
+	return 0;
+}
+
+static int apply_lift(struct rollout *r, const struct record *rec)
+{
+	struct want *want = want_of(r, rec);
+	if (want == NULL)
+		return -EUCLEAN;
+	want->contested = false;
+	return 0;
+}
+
+static int apply_reassert(struct rollout *r, const struct record *rec)
+{
+	struct want *want = want_of(r, rec);
+	if (want == NULL)
+		return -EUCLEAN;
+	want->contested = false;
+	want->at_ms = rec->at_ms;
+	return 0;
+}
+
+static int apply_end(struct rollout *r, const struct record *rec)
+{
+	r->state = (uint8_t)rec->code;
+	r->ended_ms = rec->at_ms;
+	return 0;
+}
+
+static int apply_nothing(struct rollout *r, const struct record *rec)
+{
+	(void)r;
+	(void)rec;
+	return 0;
+}
+
+static const struct {
+	uint16_t kind;
+	bool of_unit; /* rec->unit must be a unit, and its newest record is this one */
+	apply_fn *fn;
+} table[] = {
+	{ RECORD_START, false, apply_start },
+	{ RECORD_ROW, false, apply_row },
+	{ RECORD_EPOCH, false, apply_epoch },
+	{ RECORD_PLANNED, false, apply_planned },
+	{ RECORD_ADMIT, true, apply_admit },
+	{ RECORD_INTENT, true, apply_intent },
+	{ RECORD_ACTED, true, apply_acted },
+	{ RECORD_STEP, true, apply_step },
+	{ RECORD_CAPTURE, true, apply_capture },
+	{ RECORD_UNIT, true, apply_unit },
+	{ RECORD_RETRY, true, apply_retry },
+	{ RECORD_RESOLVE, true, apply_nothing },
+	{ RECORD_STAYS, true, apply_stays },
+	{ RECORD_LIFT, false, apply_lift },
+	{ RECORD_APPROVE, false, apply_approve },
+	{ RECORD_PAUSE, false, apply_pause },
+	{ RECORD_RESUME, false, apply_resume },
+	{ RECORD_ABORT, false, apply_abort },
+	{ RECORD_LIMIT, false, apply_limit },
+	{ RECORD_WANT, false, apply_want },
+	{ RECORD_FOREIGN, false, apply_foreign },
+	{ RECORD_REASSERT, false, apply_reassert },
+	{ RECORD_END, false, apply_end },
+};
+
+int rollout_apply(struct rollout *r, const struct record *rec)
+{
+	r->seq = rec->seq;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (table[i].kind != rec->kind)
+			continue;
+		if (!table[i].of_unit)
+			return table[i].fn(r, rec);
+		if (rec->unit >= r->n_units)
+			return -EUCLEAN;
+		r->units[rec->unit].last_seq = rec->seq;
+		return table[i].fn(r, rec);
+	}
+	return 0; /* NOTE, REQUEST, HEADER: for people and for the engine */
+}
+
+static const struct rollout *sorting; /* qsort has no argument; one thread */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct unit *x = &sorting->units[*(const uint32_t *)a], *y = &sorting->units[*(const uint32_t *)b];
+	return strcmp(sorting->rows[x->row].name, sorting->rows[y->row].name);
+}
+
+static int by_weight(const void *a, const void *b)
+{
+	const struct unit *x = &sorting->units[*(const uint32_t *)a], *y = &sorting->units[*(const uint32_t *)b];
+	uint32_t v = sorting->rows[x->row].weight, w = sorting->rows[y->row].weight;
+	return v != w ? (v < w ? 1 : -1) : by_name(a, b);
+}
+
+/* Longest first, but the canaries are the smallest that have tenants: they cost the least if they fail. */
+static void canaries_first(const struct rollout *r, uint32_t *order, uint32_t n, uint32_t canary)
+{
+	uint32_t end = n;
+	while (end > 0 && r->rows[r->units[order[end - 1]].row].weight == 0)
+		end--;
+	for (uint32_t k = 0; k < canary && end > canary; k++) {
+		uint32_t unit = order[end - 1];
+		memmove(order + k + 1, order + k, (end - 1 - k) * sizeof(*order));
+		order[k] = unit;
+	}
+}
+
+static void order_make(struct rollout *r, uint8_t s)
+{
+	const struct stage *stage = &r->profile->stages[s];
+	uint32_t rows = r->n_set_rows[stage->set];
+	free(r->order[s]);
+	r->order[s] = NULL;
+	r->n_order[s] = 0;
+	if (rows == 0 || r->unit_of[s] == NULL)
+		return;
+	r->order[s] = grow(NULL, rows, sizeof(uint32_t));
+	for (uint32_t i = 0; i < rows; i++)
+		r->order[s][i] = r->unit_of[s][i];
+	r->n_order[s] = rows;
+	sorting = r;
+	qsort(r->order[s], rows, sizeof(uint32_t), stage->order == ORDER_LONGEST ? by_weight : by_name);
+	if (stage->order == ORDER_LONGEST)
+		canaries_first(r, r->order[s], rows, stage->canary);
+}
+
+void rollout_order(struct rollout *r)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++)
+		order_make(r, s);
+}
+
+void rollout_recovered(struct rollout *r)
+{
+	if (r->n_units > 0)
+		memset(r->live, 0, r->n_units * sizeof(*r->live));
+	rollout_order(r);
+}

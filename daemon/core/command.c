@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* What a person may say, and what comes of it. Every verb answers with a consequence; a refusal says what to do instead. */
+#include "decide.h"
+
+#include "facts.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static void answer(struct out *out, int refused, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static void answer(struct out *out, int refused, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	out->refused = refused;
+	(void)vsnprintf(out->answer, sizeof(out->answer), format, args);
+	va_end(args);
+}
+
+static void record_person(struct rollout *r, struct out *out, enum record_kind kind, const struct event *ev)
+{
+	struct record *rec = out_record(r, out, kind, RECORD_NO_UNIT);
+	rec->actor = out_text(out, "%s", ev->actor != NULL ? ev->actor : "?");
+	rec->text = ev->reason != NULL ? out_text(out, "%s", ev->reason) : NULL;
+	rec->code = kind == RECORD_APPROVE ? (uint16_t)ev->value : 0;
+	rec->step = kind == RECORD_APPROVE ? ev->step : RECORD_NO_STEP;
+	out_commit(r, out, rec);
+}
+
+static uint32_t windows_open(const struct rollout *r)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		n += (r->units[i].flags & UNIT_WINDOW) != 0 && r->units[i].state == UNIT_RUNNING;
+	return n;
+}
+
+static void pause(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (r->paused) {
+		answer(out, 0, "pause: it is paused already");
+		return;
+	}
+	record_person(r, out, RECORD_PAUSE, ev);
+	answer(out, 0, "pause: nothing new starts; %u open windows close first", windows_open(r));
+}
+
+static void resume(struct rollout *r, struct out *out, const struct event *ev)
+{
+	uint32_t muted = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		muted += (r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN) && !(r->units[i].flags & UNIT_MUTED);
+	record_person(r, out, RECORD_RESUME, ev);
+	answer(out, 0, "resume: the rollout goes on%s; %u failed units stay as they are", muted ? " around them" : "", muted);
+}
+
+static void approve(struct rollout *r, struct out *out, const struct event *ev)
+{
+	record_person(r, out, RECORD_APPROVE, ev);
+	const struct stage *stage = &r->profile->stages[ev->value];
+	answer(out, 0, "approve: %s/%s", stage->name, stage->steps[ev->step].name);
+}
+
+static void abort_rollout(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (r->state == ROLLOUT_ABORTING) {
+		answer(out, 0, "abort: it is being aborted already");
+		return;
+	}
+	record_person(r, out, RECORD_ABORT, ev);
+	uint32_t past = 0, before = 0;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		bool active = r->units[i].state == UNIT_RUNNING;
+		past += active && (r->units[i].flags & UNIT_PIVOT);
+		before += active && !(r->units[i].flags & UNIT_PIVOT);
+	}
+	answer(out, 0, "abort: %u units go back, %u are past their pivot and go forward to their end; what has moved stays, in custody",
+		before, past);
+}
+
+static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)
+{
+	char name[300];
+	enum unit_state to;
+	const struct unit *u = &r->units[ev->unit];
+	(void)rollout_unit_name(r, ev->unit, name, sizeof(name));
+	if (!unit_next((enum unit_state)u->state, event, &to)) {
+		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
+		return;
+	}
+	if (event == UNIT_EV_SKIP && (r->live[ev->unit].busy == BUSY_GATE))
+		r->live[ev->unit].busy = BUSY_NO;
+	uint32_t tenants = r->rows[u->row].weight;
+	bool down = (u->flags & UNIT_WINDOW) != 0;
+	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
+		return;
+	if (down)
+		answer(out, 0, "%s: %s is %s; %" PRIu32 " tenants %s", verb, name, unit_state_word(to), tenants,
+			event == UNIT_EV_PARK ? "stay DOWN" : "are down until it ends");
+	else
+		answer(out, 0, "%s: %s is %s; its %" PRIu32 " tenants are not down", verb, name, unit_state_word(to), tenants);
+}
+
+void command_run(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (rollout_is_over(r)) {
+		answer(out, 1, "the rollout is over (%s); start another one", rollout_state_word(r->state));
+		return;
+	}
+	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY;
+	if (of_unit && ev->unit >= r->n_units) {
+		answer(out, 1, "no such unit");
+		return;
+	}
+	switch (ev->verb) {
+	case COMMAND_PAUSE:
+	case COMMAND_PAUSE_NOW:
+		pause(r, out, ev);
+		return;
+	case COMMAND_RESUME:
+		resume(r, out, ev);
+		return;
+	case COMMAND_APPROVE:
+		approve(r, out, ev);
+		return;
+	case COMMAND_SKIP:
+		on_unit(r, out, ev, UNIT_EV_SKIP, "skip");
+		return;
+	case COMMAND_PARK:
+		on_unit(r, out, ev, UNIT_EV_PARK, "park");
+		return;
+	case COMMAND_RETRY:
+		on_unit(r, out, ev, UNIT_EV_RETRY, "retry");
+		return;
+	case COMMAND_ABORT:
+		abort_rollout(r, out, ev);
+		return;
+	case COMMAND_VERBS:
+		return;
+	}
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Custody: what upgd set in a balancer stays so while the world is mixed: running, paused, aborted, over night. A process that is younger
+ * than what we set has forgotten it: it is put back. A process that is as old shows a person's hand: contested, shown, never fought.
+ */
+#include "decide.h"
+
+/* An action of ours on this very server is under way: what is seen may be older than it. */
+static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
+{
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		const struct step *step = u->row == row ? rollout_step(r, u) : NULL;
+		if (step == NULL || (u->state != UNIT_RUNNING && u->state != UNIT_UNDOING) || u->phase == PHASE_NEXT)
+			continue;
+		const struct action *act = u->dir == DIR_UNDO ? &step->undo : &step->act;
+		if (act->kind == ACTION_SERVER && act->balancer == balancer && u->phase == PHASE_ACT)
+			return true;
+	}
+	return false;
+}
+
+void custody_server(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (ev->balancer >= r->profile->n_balancers || r->wants[ev->balancer] == NULL || ev->row >= r->n_rows)
+		return;
+	struct want *want = &r->wants[ev->balancer][r->rows[ev->row].rank];
+	if (want->state == SERVER_UNKNOWN || ev->value == SERVER_UNKNOWN)
+		return;
+	bool as_wanted = ev->value == want->state;
+	if (as_wanted ? !want->contested : want->contested && !ev->reloaded)
+		return;
+	if (being_set(r, ev->row, ev->balancer))
+		return;
+	enum record_kind kind = as_wanted ? RECORD_LIFT : ev->reloaded ? RECORD_REASSERT : RECORD_FOREIGN;
+	struct record *rec = out_record(r, out, kind, RECORD_NO_UNIT);
+	rec->step = ev->balancer;
+	rec->lane = (int32_t)ev->row;
+	rec->code = (uint16_t)ev->value;
+	rec->value = ev->lane;
+	rec->text = out_text(out, "%s in %s: %s, we want %s%s", r->rows[ev->row].name, r->profile->balancers[ev->balancer],
+		server_state_word((enum server_state)ev->value), server_state_word((enum server_state)want->state),
+		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : "");
+	enum server_state state = (enum server_state)want->state;
+	out_commit(r, out, rec);
+	if (kind != RECORD_REASSERT)
+		return;
+	struct effect *effect = out_effect(out, EFFECT_ASSERT, RECORD_NO_UNIT);
+	effect->balancer = ev->balancer;
+	effect->row = ev->row;
+	effect->lane = ev->lane;
+	effect->want = (uint8_t)state;
+}

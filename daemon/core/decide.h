@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * decide(): all rules of a rollout. Pure: no I/O, no clock; time and facts come with the event. It appends records (each is applied at
+ * once, so that the next rule sees it) and effects. The caller makes the records durable as one batch and only then lets the effects
+ * out. Effects are requests: the answer comes back as an event that names unit, step, lane and attempt, and a late one is ignored.
+ *
+ *   event -> what it means for one unit or the rollout (decide.c, command.c)
+ *         -> pump: units under way go on (advance.c), new ones start (admit.c), the rollout ends (outcome.c), until nothing moves
+ */
+
+#include "rollout.h"
+
+enum event_kind {
+	EVENT_TICK,      /* time has passed */
+	EVENT_RECOVERED, /* after a restart: the journal is folded, nothing is known of the world yet */
+	EVENT_FACTS,     /* facts of a set or balancer were replaced (facts_* fields are already new) */
+	EVENT_GATE,      /* answer to EFFECT_GATE */
+	EVENT_ASKED,     /* answer to EFFECT_ASK: OK = done already */
+	EVENT_CAPTURED,  /* answer to EFFECT_CAPTURE: text is the captures as JSON */
+	EVENT_ACTED,     /* answer to EFFECT_ACT */
+	EVENT_VERIFIED,  /* answer to EFFECT_VERIFY */
+	EVENT_SERVER,    /* a process shows a server otherwise than we want it: row, balancer, value = its state, lane = process */
+	EVENT_NEW_ROW,   /* a row that the plan does not know (text: columns) */
+	EVENT_COMMAND,   /* a person */
+	EVENT_LOW,       /* value: the journal's disk is low (1) or not (0) */
+	EVENT_STOP,      /* the daemon is asked to end */
+	EVENT_KINDS
+};
+
+enum command_verb { COMMAND_PAUSE, COMMAND_PAUSE_NOW, COMMAND_RESUME, COMMAND_APPROVE, COMMAND_SKIP, COMMAND_PARK, COMMAND_RETRY,
+	COMMAND_ABORT, COMMAND_VERBS };
+
+struct event {
+	enum event_kind kind;
+	uint64_t boot_ms;    /* now */
+	int64_t wall_ms;     /* now, for people */
+	uint32_t unit;
+	uint16_t step;
+	int32_t lane;
+	uint8_t dir, attempt;
+	uint8_t balancer;    /* SERVER */
+	uint32_t row;        /* SERVER; NEW_ROW: set */
+	bool reloaded;       /* SERVER: the process is younger than what we set in it */
+	enum result result;
+	int64_t value;
+	const char *text;    /* for people, or a capture; borrowed */
+	enum command_verb verb;
+	const char *actor, *reason; /* COMMAND */
+	uint16_t host;       /* NEW_ROW */
+	uint8_t class_;      /* NEW_ROW */
+};
+
+enum effect_kind {
+	EFFECT_GATE,    /* look at the world anew, then ask the stage's `before` probes for this unit */
+	EFFECT_OBSERVE, /* look at the world anew */
+	EFFECT_ASK,     /* the step's done_when */
+	EFFECT_CAPTURE, /* the step's captures and baseline */
+	EFFECT_ACT,
+	EFFECT_VERIFY,  /* the step's verify until it holds or its time is over; with resolve: done_when or verify, once */
+	EFFECT_ACK,     /* the outcome of an action is durable: its runner may forget it */
+	EFFECT_ASSERT,  /* custody: put a server back in one process */
+	EFFECT_ENDED,   /* the rollout is over */
+};
+
+struct effect {
+	enum effect_kind kind;
+	uint32_t unit;
+	uint16_t step;
+	int32_t lane;
+	uint8_t dir, attempt;
+	bool again;          /* ACT: sent before, by a life of this daemon that ended: attach, do not start twice */
+	bool resolve;        /* VERIFY */
+	uint8_t balancer;    /* ASSERT */
+	uint32_t row;        /* ASSERT */
+	uint8_t want;        /* ASSERT */
+};
+
+/* What came of one decide(). Arrays grow and are reused; texts live in the arena until out_reset(). */
+struct out {
+	struct record *records;
+	size_t n_records, max_records;
+	struct effect *effects;
+	size_t n_effects, max_effects;
+	char **texts;        /* owned */
+	size_t n_texts, max_texts;
+	uint64_t wake_at;    /* boot ms of the next TICK that is needed; 0: none */
+	int refused;         /* COMMAND: 0 = done, 1 = refused; answer says what came of it or why not */
+	char answer[320];
+	/* Called for each INTENT before it is applied: fills text and hash with the rendered action. NULL in tests. */
+	void (*render)(void *arg, const struct rollout *r, struct record *intent);
+	void *render_arg;
+};
+
+void out_reset(struct out *out);
+void out_done(struct out *out);
+
+void decide(struct rollout *r, const struct event *event, struct out *out);
+
+/* ---- between the files of decide ---- */
+
+struct record *out_record(struct rollout *r, struct out *out, enum record_kind kind, uint32_t unit); /* prepared, not yet applied */
+void out_commit(struct rollout *r, struct out *out, struct record *record); /* numbers and applies it */
+const char *out_text(struct out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct effect *out_effect(struct out *out, enum effect_kind kind, uint32_t unit);
+void out_wake(struct out *out, uint64_t boot_ms);
+/* unit_next() and a UNIT record; false if the table refuses. */
+bool unit_event(struct rollout *r, struct out *out, uint32_t unit, enum unit_event event, const char *actor, const char *text);
+
+bool advance_unit(struct rollout *r, struct out *out, uint32_t unit);       /* true: something was recorded or asked */
+void advance_answer(struct rollout *r, struct out *out, const struct event *event);
+bool admit_stages(struct rollout *r, struct out *out);
+void admit_gate(struct rollout *r, struct out *out, const struct event *event);
+struct why admit_rollout(const struct rollout *r, bool new_units);          /* what holds everything; WHY_NONE: nothing */
+bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
+void command_run(struct rollout *r, struct out *out, const struct event *event);
+void custody_server(struct rollout *r, struct out *out, const struct event *event);
+
+/* A sentence for a unit's why: "floor: old.capacity 300 < 412 (old.tenants)". Empty for WHY_NONE. */
+const char *why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size);

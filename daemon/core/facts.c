@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "facts.h"
+
+/* Started, and not yet where it will stay: what it touches is in neither of its two legal places. */
+static bool under_way(const struct unit *u)
+{
+	return (u->flags & UNIT_STARTED) != 0 && !unit_is_settled(u->state) && u->state != UNIT_WAITING;
+}
+
+static const struct unit *row_unit_in(const struct rollout *r, uint32_t row, uint8_t stage)
+{
+	const struct stage *s = &r->profile->stages[stage];
+	if (s->set != r->rows[row].set || r->unit_of[stage] == NULL)
+		return NULL;
+	return &r->units[r->unit_of[stage][r->rows[row].rank]];
+}
+
+bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		const struct unit *u = r->profile->stages[s].takes_out ? row_unit_in(r, row, s) : NULL;
+		if (u != NULL && (under_way(u) || u - r->units == (ptrdiff_t)candidate))
+			return true;
+	}
+	return false;
+}
+
+/* A schema being moved counts on both fleets until it has arrived. */
+static bool row_moves(const struct rollout *r, uint32_t row, uint32_t candidate, bool over_one)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		const struct unit *u = r->profile->stages[s].has_window ? row_unit_in(r, row, s) : NULL;
+		if (u != NULL && (under_way(u) || (!over_one && u - r->units == (ptrdiff_t)candidate)))
+			return true;
+	}
+	return false;
+}
+
+static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t candidate, int64_t *out)
+{
+	int set = r->profile->set_node;
+	if (set < 0 || r->facts.servers_at[balancer] == 0)
+		return false;
+	*out = 0;
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		if (r->rows[i].set != set)
+			continue;
+		const struct fact_server *server = &r->facts.servers[balancer][r->rows[i].rank];
+		*out += server->state == SERVER_READY && server->up && !facts_node_out(r, i, candidate);
+	}
+	return true;
+}
+
+static bool count_nodes(const struct rollout *r, uint8_t class_, bool capacity, uint32_t candidate, int64_t *out)
+{
+	int set = r->profile->set_node;
+	if (set < 0 || r->facts.rows_at[set] == 0)
+		return false;
+	*out = 0;
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		const struct fact_row *fact = &r->facts.rows[i];
+		if (r->rows[i].set != set || !fact->known || fact->class_ != class_ || !fact->up || facts_node_out(r, i, candidate))
+			continue;
+		if (capacity && r->rows[i].capacity == 0)
+			return *out = INT64_MAX, true;
+		*out += capacity ? r->rows[i].capacity : 1;
+	}
+	return true;
+}
+
+static bool count_tenants(const struct rollout *r, uint8_t class_, bool rows, uint32_t candidate, bool over_one, int64_t *out)
+{
+	int set = r->profile->set_tenants;
+	if (set < 0 || r->facts.rows_at[set] == 0)
+		return false;
+	*out = 0;
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		const struct fact_row *fact = &r->facts.rows[i];
+		if (r->rows[i].set != set || !fact->known)
+			continue;
+		if (row_moves(r, i, candidate, over_one))
+			*out += rows ? 1 : r->rows[i].weight;
+		else if (fact->class_ == class_ || (class_ <= CLASS_NEW && fact->class_ > CLASS_NEW))
+			*out += rows ? fact->class_ == class_ : fact->tenants;
+	}
+	return true;
+}
+
+bool facts_count(const struct rollout *r, const struct counter *counter, uint32_t candidate, bool over_one, int64_t *out)
+{
+	switch (counter->kind) {
+	case COUNTER_CONST:
+		*out = counter->constant;
+		return true;
+	case COUNTER_READY:
+		return count_ready(r, counter->index, candidate, out);
+	case COUNTER_NODES:
+		return count_nodes(r, counter->index, false, candidate, out);
+	case COUNTER_CAPACITY:
+		return count_nodes(r, counter->index, true, candidate, out);
+	case COUNTER_TENANTS:
+		return count_tenants(r, counter->index, false, candidate, over_one, out);
+	case COUNTER_ROWS:
+		return count_tenants(r, counter->index, true, candidate, over_one, out);
+	}
+	return false;
+}
+
+enum floor_verdict facts_floor(const struct rollout *r, const struct floor *floor, uint32_t candidate, int64_t *value, int64_t *limit)
+{
+	int64_t only;
+	if (floor->has_only) {
+		if (!facts_count(r, &floor->only, candidate, false, &only))
+			return FLOOR_UNKNOWN;
+		if (only <= 0)
+			return FLOOR_HOLDS;
+	}
+	if (!facts_count(r, &floor->what, candidate, floor->over_one, value) ||
+		!facts_count(r, &floor->bound, candidate, floor->over_one, limit))
+		return FLOOR_UNKNOWN;
+	bool holds = floor->is_max ? *value <= *limit : *value >= *limit;
+	return holds ? FLOOR_HOLDS : FLOOR_STOPS;
+}
+
+int64_t facts_tenants_down(const struct rollout *r)
+{
+	int64_t down = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if ((r->units[i].flags & UNIT_WINDOW) != 0)
+			down += r->rows[r->units[i].row].weight;
+	return down;
+}
+
+uint64_t facts_age(const struct rollout *r)
+{
+	uint64_t oldest = UINT64_MAX;
+	for (size_t i = 0; i < r->profile->n_sets; i++)
+		if (r->profile->sets[i].from != SET_CLUSTER && r->facts.rows_at[i] < oldest)
+			oldest = r->facts.rows_at[i];
+	for (size_t i = 0; i < r->profile->n_balancers; i++)
+		if (r->facts.servers_at[i] < oldest)
+			oldest = r->facts.servers_at[i];
+	return oldest == UINT64_MAX ? 0 : oldest;
+}
+
+static bool ready_somewhere(const struct rollout *r, uint32_t rank)
+{
+	for (size_t b = 0; b < r->profile->n_balancers; b++)
+		if (r->facts.servers[b] != NULL && r->facts.servers[b][rank].state == SERVER_READY && r->facts.servers[b][rank].up)
+			return true;
+	return false;
+}
+
+int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn)
+{
+	int32_t best = -1;
+	uint32_t n_good = 0;
+	for (int pass = 0; pass < 2; pass++) {
+		for (uint32_t i = 0; i < r->n_rows; i++) {
+			const struct fact_row *fact = &r->facts.rows[i];
+			if (r->rows[i].set != r->profile->set_node || !fact->known || !fact->up || fact->class_ != class_ ||
+				facts_node_out(r, i, RECORD_NO_UNIT))
+				continue;
+			if (best < 0)
+				best = (int32_t)i; /* up at least */
+			if (!ready_somewhere(r, r->rows[i].rank))
+				continue;
+			if (pass == 0)
+				n_good++;
+			else if (n_good > 0 && turn-- == 0)
+				return (int32_t)i;
+		}
+		if (n_good > 0)
+			turn %= n_good;
+	}
+	return best;
+}

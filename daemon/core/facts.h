@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The observed world in numbers, and floors on it. A floor is judged as if the action in question were already taken: a node whose unit
+ * is under way serves nobody; a schema whose unit is under way counts on both fleets.
+ */
+
+#include "rollout.h"
+
+/* True and *out if all that is needed was observed; false: something was never seen or is lost. candidate: a unit, or RECORD_NO_UNIT. */
+bool facts_count(const struct rollout *r, const struct counter *counter, uint32_t candidate, bool over_one, int64_t *out);
+
+enum floor_verdict { FLOOR_HOLDS, FLOOR_STOPS, FLOOR_UNKNOWN };
+
+/* value and limit are set unless FLOOR_UNKNOWN. */
+enum floor_verdict facts_floor(const struct rollout *r, const struct floor *floor, uint32_t candidate, int64_t *value, int64_t *limit);
+
+/* Enabled tenants, and tenants inside open windows now. */
+int64_t facts_tenants_down(const struct rollout *r);
+
+/* The oldest observation behind what is known, boot ms; 0: something was never seen. */
+uint64_t facts_age(const struct rollout *r);
+
+/* A node of this class that can run something now: up, not under way itself; the best first by being ready somewhere. -1: none. */
+int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn);
+
+/* True if the node's unit of a stage that takes it out is under way (or failed there). */
+bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate);

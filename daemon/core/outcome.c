@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a rollout ends. `done`: every unit is done. `partial`: nothing is under way, nothing may start, and neither time nor a person's
+ * answer would change that, because something was skipped or parked. `aborted`: what could be undone is, what is past its pivot
+ * was finished, the rest stays in custody. It never ends by waiting for ever, and never by hoping.
+ */
+#include "decide.h"
+
+#include "facts.h"
+
+#include <stdio.h>
+
+enum { STUCK_MS = 3000 }; /* floors must stay shut so long, on fresh facts, before that is an outcome */
+
+struct tally {
+	uint32_t open, active, done, skipped, parked, failed, undone, stays;
+};
+
+static struct tally tally(const struct rollout *r)
+{
+	struct tally t = { 0 };
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		t.open += !unit_is_settled(u->state);
+		t.active += u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
+		t.done += u->state == UNIT_DONE;
+		t.skipped += u->state == UNIT_SKIPPED;
+		t.parked += u->state == UNIT_PARKED;
+		t.failed += u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN;
+		t.undone += u->state == UNIT_UNDONE;
+		t.stays += (u->flags & UNIT_STAYS) != 0;
+	}
+	return t;
+}
+
+static void end(struct rollout *r, struct out *out, enum rollout_state state, const struct tally *t)
+{
+	struct record *rec = out_record(r, out, RECORD_END, RECORD_NO_UNIT);
+	rec->code = (uint16_t)state;
+	rec->value = state == ROLLOUT_DONE ? 0 : 3;
+	rec->text = out_text(out, "%s: %u of %u units done, %u skipped, %u parked, %u failed, %u undone, %u not started%s",
+		rollout_state_word(state), t->done, r->n_units, t->skipped, t->parked, t->failed, t->undone,
+		t->open - t->failed - t->active, t->stays ? "; some of it stays" : "");
+	out_commit(r, out, rec);
+	(void)out_effect(out, EFFECT_ENDED, RECORD_NO_UNIT);
+}
+
+/* Facts younger than the last movement, or a look at the world under way to get them. */
+static bool facts_fresh(struct rollout *r, struct out *out)
+{
+	if (facts_age(r) > r->moved_at)
+		return true;
+	if (r->observe_at == 0 || r->now - r->observe_at > 10000) {
+		r->observe_at = r->now;
+		(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
+	}
+	out_wake(out, r->now + 1000);
+	return false;
+}
+
+/* Does anything wait for time, the world or a person? */
+static bool may_still_move(const struct rollout *r)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		enum why_kind stage = r->stage_why[s].kind;
+		if (stage != WHY_NONE && stage != WHY_ORDER)
+			return true;
+		for (uint32_t k = 0; stage == WHY_NONE && k < r->n_order[s]; k++) {
+			uint32_t unit = r->order[s][k];
+			enum why_kind kind = r->live[unit].why.kind;
+			if (r->units[unit].state == UNIT_WAITING && kind != WHY_ORDER && kind != WHY_FLOOR)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool running_step(struct rollout *r, struct out *out, const struct tally *t)
+{
+	if (t->active > 0)
+		return false;
+	if (t->open == 0) {
+		if (!facts_fresh(r, out))
+			return false; /* a last look: a row may be as it was before */
+		end(r, out, t->skipped + t->parked == 0 ? ROLLOUT_DONE : ROLLOUT_PARTIAL, t);
+		return true;
+	}
+	if (t->failed > 0 || t->skipped + t->parked == 0 || may_still_move(r))
+		return false;
+	if (!facts_fresh(r, out))
+		return false;
+	if (r->stuck_at == 0)
+		r->stuck_at = r->now;
+	if (r->now - r->stuck_at < STUCK_MS) {
+		out_wake(out, r->stuck_at + STUCK_MS);
+		return false;
+	}
+	end(r, out, ROLLOUT_PARTIAL, t);
+	return true;
+}
+
+/* A finished unit that abort should take back: no pivot, something to undo, and every undo of it legal now. */
+static bool should_turn(const struct rollout *r, const struct unit *u)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	if (u->state != UNIT_DONE || (u->flags & UNIT_PIVOT) != 0)
+		return false;
+	bool any = false;
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		const struct step *step = &stage->steps[i];
+		if ((u->touched & (1u << i)) == 0 || !step->has_undo)
+			continue;
+		any = true;
+		for (size_t k = 0; k < step->n_undo_while; k++) {
+			int64_t value, limit;
+			if (facts_floor(r, &step->undo_while[k], RECORD_NO_UNIT, &value, &limit) != FLOOR_HOLDS)
+				return false;
+		}
+	}
+	return any;
+}
+
+static bool turn_failed(struct rollout *r, struct out *out)
+{
+	bool moved = false;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if (u->state == UNIT_FAILED && u->dir == DIR_DO && (u->flags & UNIT_PIVOT) == 0 && u->touched != 0)
+			moved |= unit_event(r, out, i, UNIT_EV_TURN, NULL, "abort");
+	}
+	return moved;
+}
+
+static bool aborting_step(struct rollout *r, struct out *out, const struct tally *t)
+{
+	if (t->active > 0)
+		return false;
+	if (turn_failed(r, out))
+		return true;
+	if (!facts_fresh(r, out))
+		return false;
+	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--) {
+		bool moved = false;
+		for (uint32_t k = 0; k < r->n_order[s]; k++)
+			if (should_turn(r, &r->units[r->order[s][k]]))
+				moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, "abort");
+		if (moved)
+			return true; /* later stages first, all of one before the next */
+	}
+	struct tally now = tally(r);
+	end(r, out, ROLLOUT_ABORTED, &now);
+	return true;
+}
+
+bool outcome_step(struct rollout *r, struct out *out)
+{
+	struct tally t = tally(r);
+	return r->state == ROLLOUT_ABORTING ? aborting_step(r, out, &t) : running_step(r, out, &t);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "profile.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct profile *profile_new(void)
+{
+	struct profile *profile = calloc(1, sizeof(*profile));
+	if (profile == NULL)
+		abort();
+	profile->set_node = profile->set_tenants = -1;
+	return profile;
+}
+
+static void list_free(char **list)
+{
+	if (list == NULL)
+		return;
+	for (size_t i = 0; list[i] != NULL; i++)
+		free(list[i]);
+	free(list);
+}
+
+static void action_done(struct action *action)
+{
+	list_free(action->argv);
+	list_free(action->env);
+	free(action->file);
+	free(action->line);
+	free(action->to);
+}
+
+static void stage_done(struct stage *stage)
+{
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		struct step *step = &stage->steps[i];
+		free(step->name);
+		action_done(&step->act);
+		action_done(&step->undo);
+		for (size_t k = 0; k < step->n_captures; k++) {
+			free(step->captures[k].name);
+			free(step->captures[k].probe);
+		}
+	}
+	free(stage->steps);
+	free(stage->name);
+}
+
+static void set_done(struct set *set)
+{
+	free(set->name);
+	free(set->database);
+	free(set->query);
+	free(set->host_column);
+	free(set->weight_column);
+	free(set->up_column);
+	free(set->class_column);
+	free(set->class_probe);
+	for (size_t i = 0; i < set->n_classes; i++)
+		free(set->classes[i].match);
+}
+
+static void probe_done(struct probe *probe)
+{
+	free(probe->name);
+	free(probe->target);
+	free(probe->query);
+	list_free(probe->args);
+	free(probe->json);
+	free(probe->column);
+	free(probe->on);
+	list_free(probe->env);
+	free(probe->expected);
+	free(probe->doc);
+}
+
+void profile_free(struct profile *profile)
+{
+	if (profile == NULL)
+		return;
+	for (size_t i = 0; i < profile->n_params; i++) {
+		free(profile->params[i].name);
+		free(profile->params[i].value);
+		free(profile->params[i].doc);
+	}
+	for (size_t i = 0; i < profile->n_classes; i++)
+		free(profile->classes[i]);
+	for (size_t i = 0; i < profile->n_balancers; i++)
+		free(profile->balancers[i]);
+	for (size_t i = 0; i < profile->n_sets; i++)
+		set_done(&profile->sets[i]);
+	for (size_t i = 0; i < profile->n_probes; i++)
+		probe_done(&profile->probes[i]);
+	for (size_t i = 0; i < profile->n_stages; i++)
+		stage_done(&profile->stages[i]);
+	free(profile->params);
+	free(profile->sets);
+	free(profile->probes);
+	free(profile->stages);
+	free(profile->respect);
+	free(profile->name);
+	free(profile->text);
+	free(profile);
+}
+
+int profile_stage(const struct profile *profile, const char *name)
+{
+	for (size_t i = 0; i < profile->n_stages; i++)
+		if (strcmp(profile->stages[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+int profile_probe(const struct profile *profile, const char *name)
+{
+	for (size_t i = 0; i < profile->n_probes; i++)
+		if (strcmp(profile->probes[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+int profile_balancer(const struct profile *profile, const char *name)
+{
+	for (size_t i = 0; i < profile->n_balancers; i++)
+		if (strcmp(profile->balancers[i], name) == 0)
+			return (int)i;
+	return -1;
+}
+
+const char *server_state_word(enum server_state state)
+{
+	static const char *const words[] = { "unknown", "ready", "drain", "maint" };
+	return (unsigned)state < 4 ? words[state] : "?";
+}
+
+const char *counter_text(const struct profile *profile, const struct counter *counter, char *buf, size_t size)
+{
+	static const char *const words[] = { [COUNTER_NODES] = "nodes", [COUNTER_TENANTS] = "tenants",
+		[COUNTER_CAPACITY] = "capacity", [COUNTER_ROWS] = "rows" };
+	if (counter->kind == COUNTER_CONST)
+		(void)snprintf(buf, size, "%" PRId64, counter->constant);
+	else if (counter->kind == COUNTER_READY)
+		(void)snprintf(buf, size, "%s.ready", profile->balancers[counter->index]);
+	else
+		(void)snprintf(buf, size, "%s.%s", profile->classes[counter->index], words[counter->kind]);
+	return buf;
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Life, lookup and words of a rollout. What changes it is in apply.c. */
+#include "rollout.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rollout *rollout_new(const struct profile *profile, uint32_t id)
+{
+	struct rollout *r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		abort();
+	r->profile = profile;
+	r->id = id;
+	r->until_unit = RECORD_NO_UNIT;
+	r->until_stage = -1;
+	return r;
+}
+
+void rollout_free(struct rollout *r)
+{
+	if (r == NULL)
+		return;
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		free(r->rows[i].name);
+		free(r->rows[i].columns);
+	}
+	for (size_t i = 0; i < PROFILE_STAGES_MAX; i++) {
+		free(r->unit_of[i]);
+		free(r->order[i]);
+	}
+	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {
+		free(r->wants[i]);
+		free(r->facts.servers[i]);
+	}
+	free(r->facts.rows);
+	free(r->rows);
+	free(r->units);
+	free(r->live);
+	free(r);
+}
+
+uint32_t rollout_row(const struct rollout *r, uint8_t set, const char *name)
+{
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		if (r->rows[i].set == set && strcmp(r->rows[i].name, name) == 0)
+			return i;
+	return ROLLOUT_NO_ROW;
+}
+
+uint32_t rollout_unit(const struct rollout *r, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	if (slash == NULL)
+		return RECORD_NO_UNIT;
+	for (size_t s = 0; s < r->profile->n_stages; s++) {
+		const struct stage *stage = &r->profile->stages[s];
+		size_t len = strlen(stage->name);
+		if (len != (size_t)(slash - name) || strncmp(stage->name, name, len) != 0)
+			continue;
+		uint32_t row = rollout_row(r, stage->set, slash + 1);
+		if (row == ROLLOUT_NO_ROW || r->unit_of[s] == NULL)
+			return RECORD_NO_UNIT;
+		return r->unit_of[s][r->rows[row].rank];
+	}
+	return RECORD_NO_UNIT;
+}
+
+const char *rollout_unit_name(const struct rollout *r, uint32_t unit, char *buf, size_t size)
+{
+	if (unit >= r->n_units)
+		return "-";
+	const struct unit *u = &r->units[unit];
+	(void)snprintf(buf, size, "%s/%s", r->profile->stages[u->stage].name, r->rows[u->row].name);
+	return buf;
+}
+
+const struct stage *rollout_stage(const struct rollout *r, const struct unit *unit)
+{
+	return &r->profile->stages[unit->stage];
+}
+
+const struct step *rollout_step(const struct rollout *r, const struct unit *unit)
+{
+	const struct stage *stage = &r->profile->stages[unit->stage];
+	return unit->step < stage->n_steps ? &stage->steps[unit->step] : NULL;
+}
+
+bool rollout_is_over(const struct rollout *r)
+{
+	return r->state >= ROLLOUT_DONE;
+}
+
+const char *rollout_state_word(unsigned state)
+{
+	static const char *const words[] = { "planning", "running", "aborting", "done", "partial", "aborted" };
+	return state < 6 ? words[state] : "?";
+}
+
+const char *why_word(enum why_kind kind)
+{
+	static const char *const words[WHY_KINDS] = { "none", "order", "pause", "failed_unit", "contested", "approval",
+		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown" };
+	return (unsigned)kind < WHY_KINDS ? words[kind] : "?";
+}
+
+bool row_column(const struct row *row, const char *key, char *buf, size_t size)
+{
+	size_t len = strlen(key);
+	for (const char *line = row->columns; line != NULL && *line != '\0';) {
+		bool hit = strncmp(line, key, len) == 0 && line[len] == '=';
+		const char *from = line + (hit ? len + 1 : 0);
+		size_t n = 0;
+		for (; *from != '\0' && *from != '\n'; from++) {
+			char c = *from;
+			if (c == '\\' && from[1] != '\0') {
+				from++;
+				c = *from == 'n' ? '\n' : *from;
+			}
+			if (hit && n + 1 < size)
+				buf[n++] = c;
+		}
+		if (hit) {
+			if (size > 0)
+				buf[n] = '\0';
+			return true;
+		}
+		line = *from == '\n' ? from + 1 : from;
+	}
+	return false;
+}
+
+bool rollout_same(const struct rollout *a, const struct rollout *b, const char **what)
+{
+	static const char *dummy;
+	if (what == NULL)
+		what = &dummy;
+	*what = "scalars";
+	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->state != b->state || a->paused != b->paused ||
+		a->on_failure_continue != b->on_failure_continue || a->approve_all != b->approve_all ||
+		a->started_ms != b->started_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
+		a->until_stage != b->until_stage || a->n_rows != b->n_rows || a->n_units != b->n_units)
+		return false;
+	*what = "approvals or canaries";
+	if (memcmp(a->approved, b->approved, sizeof(a->approved)) != 0 ||
+		memcmp(a->canary_done_ms, b->canary_done_ms, sizeof(a->canary_done_ms)) != 0)
+		return false;
+	*what = "rows";
+	for (uint32_t i = 0; i < a->n_rows; i++) {
+		const struct row *x = &a->rows[i], *y = &b->rows[i];
+		if (strcmp(x->name, y->name) != 0 || x->set != y->set || x->weight != y->weight || x->host != y->host ||
+			x->class_ != y->class_ || x->aside != y->aside || x->capacity != y->capacity)
+			return false;
+	}
+	*what = "units";
+	if (a->n_units > 0 && memcmp(a->units, b->units, a->n_units * sizeof(*a->units)) != 0)
+		return false;
+	*what = "wants";
+	uint32_t nodes = a->profile->set_node >= 0 ? a->n_set_rows[a->profile->set_node] : 0;
+	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {
+		if ((a->wants[i] == NULL) != (b->wants[i] == NULL))
+			return false;
+		for (uint32_t k = 0; a->wants[i] != NULL && k < nodes; k++)
+			if (a->wants[i][k].state != b->wants[i][k].state || a->wants[i][k].at_ms != b->wants[i][k].at_ms ||
+				a->wants[i][k].contested != b->wants[i][k].contested)
+				return false;
+	}
+	return true;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The state of one rollout. Three parts, kept apart on purpose:
+ *   durable   what the journal says; written by rollout_apply() alone, equal to the fold of the records at any time (I7);
+ *   facts     what was observed last, with its age; never in the journal, a decision's record carries the values it used;
+ *   live      what is under way in this process (questions asked, timers); empty after a restart.
+ */
+
+#include "profile.h"
+#include "record.h"
+#include "unit.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ROLLOUT_ROWS_MAX = 1 << 20, ROLLOUT_NO_ROW = 0x7fffffff };
+
+/* A row of a set: frozen by the plan (durable). */
+struct row {
+	char *name;       /* "ox1", "oxdatabase_5"; owned */
+	char *columns;    /* "key=value\n" lines, \ escapes newline and itself; owned; for templates */
+	uint32_t weight;  /* tenants */
+	uint32_t capacity; /* nodes: tenants it can serve; 0: no limit */
+	uint32_t rank;    /* place in its set */
+	uint16_t host;    /* 1-based number of the database host; 0: none */
+	uint8_t set;
+	uint8_t class_;   /* as observed by the plan */
+	bool aside;       /* in maintenance by a person's hand before the start: left alone */
+};
+
+enum unit_phase {
+	PHASE_NEXT,    /* between actions: the step at hand has not been sent (in this attempt) */
+	PHASE_ACT,     /* sent: at least one lane has not answered */
+	PHASE_VERIFY,  /* answered: to be verified */
+	PHASE_RESOLVE, /* nobody knows what became of it: to be found out */
+};
+
+enum unit_flag {
+	UNIT_WINDOW = 1,  /* its tenants are down */
+	UNIT_PIVOT = 2,   /* only forward */
+	UNIT_ADOPTED = 4, /* found as it should be by the plan */
+	UNIT_MUTED = 8,   /* failed, and a person said go on */
+	UNIT_TURNED = 16, /* going back because of an abort, not a failure */
+	UNIT_STAYS = 32,  /* something of it could not be undone */
+	UNIT_STARTED = 64, /* was admitted once */
+};
+
+struct unit {
+	uint32_t row;       /* index into rows */
+	uint32_t touched;   /* bits of steps whose action was sent */
+	uint32_t captured;  /* bits of steps whose captures are in the journal */
+	int32_t lane[PROFILE_LANES_MAX]; /* where the step at hand was sent */
+	uint8_t stage, state, phase, step;
+	uint8_t attempt;    /* of the step at hand, from 1 */
+	uint8_t dir;        /* enum record_dir */
+	uint8_t lanes;      /* bits: sent and not answered */
+	uint8_t flags;
+	uint8_t n_lanes;
+	uint8_t result;     /* enum result: the worst of the lanes that answered */
+	uint64_t last_seq;  /* newest record of this unit */
+	int64_t since_ms;   /* wall: of the state */
+	int64_t step_ms;    /* wall: the step at hand was sent */
+	int64_t window_open_ms, window_close_ms; /* wall; 0: never */
+	int64_t task_ms;    /* how long the pivot step inside the window took */
+};
+
+/* What is under way for a unit in this process. */
+enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERIFY, BUSY_OBSERVE };
+
+enum why_kind {
+	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_KINDS
+};
+
+/* Why a unit does not go on: the one answer behind holds, explain and the first line of status. */
+struct why {
+	enum why_kind kind;
+	uint8_t floor;       /* FLOOR: index in keep */
+	uint8_t balancer;    /* CONTESTED */
+	uint32_t other;      /* ORDER: stage; FAILED: unit; CONTESTED: row */
+	int64_t value, limit;
+	uint64_t since_boot; /* 0: just now */
+	int64_t since_ms;
+};
+
+struct live {
+	uint8_t busy;        /* enum live_busy */
+	bool gate_open;      /* asked and answered yes, with facts from after the question */
+	bool asked;          /* done_when of the step at hand was asked: no */
+	bool late;           /* over its timeout: the waiting is shown, the work goes on */
+	uint64_t gate_at;    /* boot ms when the gate was last asked */
+	uint64_t retry_at;   /* boot ms: not before */
+	uint64_t deadline;   /* boot ms; 0: none */
+	struct why why;
+	char text[160];      /* what a failing check said */
+};
+
+/* What is observed of a row. */
+struct fact_row {
+	uint8_t class_;
+	bool known, up;
+	uint32_t tenants;    /* enabled */
+};
+
+struct fact_server {
+	uint8_t state;       /* enum server_state, where all processes agree; else UNKNOWN */
+	bool up;             /* in all of them */
+	uint32_t sessions;
+};
+
+struct facts {
+	struct fact_row *rows;       /* by row index */
+	struct fact_server *servers[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
+	uint64_t rows_at[8], servers_at[PROFILE_BALANCERS_MAX]; /* boot ms: the observation began; 0: never or lost */
+};
+
+struct want {
+	uint8_t state;       /* enum server_state; UNKNOWN: not ours */
+	bool contested;
+	int64_t at_ms;       /* wall: last set or put back */
+};
+
+enum rollout_state { ROLLOUT_PLANNING, ROLLOUT_RUNNING, ROLLOUT_ABORTING, ROLLOUT_DONE, ROLLOUT_PARTIAL, ROLLOUT_ABORTED };
+
+struct rollout {
+	/* durable */
+	const struct profile *profile; /* borrowed */
+	uint32_t id, epoch;
+	uint64_t seq;
+	uint8_t state;            /* enum rollout_state */
+	bool paused, on_failure_continue, approve_all;
+	uint64_t approved[PROFILE_STAGES_MAX]; /* bits of steps */
+	int64_t started_ms, ended_ms;
+	uint32_t until_unit;      /* RECORD_NO_UNIT: none */
+	int16_t until_stage;      /* -1: none */
+	struct row *rows;
+	uint32_t n_rows, max_rows;
+	uint32_t n_set_rows[8];
+	struct unit *units;
+	uint32_t n_units, max_units;
+	uint32_t *unit_of[PROFILE_STAGES_MAX]; /* by rank of the row; RECORD_NO_UNIT */
+	struct want *wants[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
+	uint64_t canary_done_ms[PROFILE_STAGES_MAX]; /* wall: the last canary ended; 0: not yet */
+
+	/* facts */
+	struct facts facts;
+
+	/* live */
+	struct live *live;        /* by unit */
+	uint32_t *order[PROFILE_STAGES_MAX]; /* unit indices in admission order */
+	uint32_t n_order[PROFILE_STAGES_MAX];
+	struct why stage_why[PROFILE_STAGES_MAX]; /* why no further unit of it starts */
+	uint64_t now;             /* boot ms of the event at hand */
+	int64_t wall;             /* wall ms */
+	uint64_t moved_at;        /* boot ms: a unit last changed */
+	uint64_t stuck_at;        /* boot ms: since when nothing can go on; 0: something can */
+	uint64_t observe_at;      /* boot ms: EFFECT_OBSERVE was sent; 0: no */
+	bool low, stopping;
+	uint32_t next_place;      /* spreads lanes over nodes */
+};
+
+/* What an action, a question or a check came to. In the journal as `code` of ACTED. */
+enum result {
+	RESULT_OK = 0,
+	RESULT_FAILED = 1,
+	RESULT_UNKNOWN = 2, /* nobody can say: lost, timed out, answer lost */
+};
+
+/* `code` of STEP. */
+enum step_end { STEP_VERIFIED = 0, STEP_SKIPPED = 1, STEP_ADOPTED = 2, STEP_APPROVED = 3, STEP_UNDONE = 4 };
+
+/* `code` of START is a sum of these; of LIMIT one of them. */
+enum start_flag { START_APPROVE_ALL = 1, START_CONTINUE = 2 };
+enum limit_kind { LIMIT_UNTIL_STAGE = 1, LIMIT_UNTIL_UNIT = 2 };
+
+struct rollout *rollout_new(const struct profile *profile, uint32_t id);
+void rollout_free(struct rollout *rollout);
+
+/* The only writer of durable state; has no rules. Records come in order; a record that cannot be is a bug or a damaged journal: -EUCLEAN. */
+int rollout_apply(struct rollout *rollout, const struct record *record);
+
+/* After a fold, before the first event: makes the live part anew. */
+void rollout_recovered(struct rollout *rollout);
+/* Makes the admission order of every stage anew: after PLANNED and after a ROW that came later. */
+void rollout_order(struct rollout *rollout);
+
+/* True if the durable parts are equal; what: first difference, for people. */
+bool rollout_same(const struct rollout *a, const struct rollout *b, const char **what);
+
+/* Lookup. Names: "migrate/oxdatabase_5". RECORD_NO_UNIT / ROLLOUT_NO_ROW if there is none. */
+uint32_t rollout_unit(const struct rollout *rollout, const char *name);
+uint32_t rollout_row(const struct rollout *rollout, uint8_t set, const char *name);
+const char *rollout_unit_name(const struct rollout *rollout, uint32_t unit, char *buf, size_t size);
+const struct stage *rollout_stage(const struct rollout *rollout, const struct unit *unit);
+const struct step *rollout_step(const struct rollout *rollout, const struct unit *unit); /* the step at hand; NULL past the end */
+bool rollout_is_over(const struct rollout *rollout);
+const char *rollout_state_word(unsigned state);
+const char *why_word(enum why_kind kind);
+
+/* A column of a row into buf (unescaped); false if there is none. */
+bool row_column(const struct row *row, const char *key, char *buf, size_t size);
