@@ -734,7 +734,7 @@ static void test_full_disk_twice_is_final(void **state)
 	assert_int_equal(fold_ok(f, 0).last, seq - 1);
 }
 
-/* A crash left a log; the disk is full to the last page when the daemon comes back. */
+/* A crash left a log; the disk is full to the last page when the daemon comes back. Moving the log may make room for the ballast again. */
 static void test_opens_on_a_full_disk(void **state)
 {
 	struct fixture *f = *state;
@@ -747,7 +747,6 @@ static void test_opens_on_a_full_disk(void **state)
 	int error = store_open_offline(&offline, f->dir, &f->fail);
 	assert_int_not_equal(error, 0);
 	assert_int_equal(open_with(f, 1 << 20), 0);
-	assert_true(store_is_low(f->store));
 	seen = fold_ok(f, 0);
 	assert_true(seen.last >= acked);
 	assert_int_equal(append_one(f, seen.last + 1, "a window closes", NULL), 0);
