@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "proc.h"
+
+#include "durable.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct stat_line {
+	char comm[32];
+	char state;
+	int pgrp;
+	unsigned long long start;
+};
+
+static bool stat_read(pid_t pid, struct stat_line *line)
+{
+	char path[64], text[1024];
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	close_cleanup int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* The name may hold spaces and parentheses: what counts is behind the last one. */
+	char *name = strchr(text, '('), *end = strrchr(text, ')');
+	if (name == NULL || end == NULL || end < name)
+		return false;
+	(void)snprintf(line->comm, sizeof(line->comm), "%.*s", (int)(end - name - 1), name + 1);
+	return sscanf(end + 1, " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		       &line->state, &line->pgrp, &line->start) == 3;
+}
+
+uint64_t proc_starttime(pid_t pid)
+{
+	struct stat_line line;
+	return pid > 0 && stat_read(pid, &line) ? line.start : 0;
+}
+
+void proc_boot_id(char out[64])
+{
+	const char *path = getenv("UPGD_RUN_BOOT_ID_FILE");
+	size_t len;
+	free_cleanup char *text =
+		file_read(AT_FDCWD, path != NULL ? path : "/proc/sys/kernel/random/boot_id", 63, &len, NULL);
+	(void)snprintf(out, 64, "%s", text != NULL ? text : "unknown");
+	out[strcspn(out, "\n")] = '\0';
+}
+
+/* The next pid of an open /proc; 0 at its end. */
+static pid_t next_pid(DIR *proc)
+{
+	struct dirent *entry;
+	while ((entry = readdir(proc)) != NULL)
+		if (isdigit((unsigned char)entry->d_name[0]))
+			return (pid_t)atoi(entry->d_name);
+	return 0;
+}
+
+size_t proc_group_alive(pid_t pgid)
+{
+	DIR *proc = opendir("/proc");
+	if (proc == NULL)
+		return 0;
+	size_t n = 0;
+	struct stat_line line;
+	for (pid_t pid; (pid = next_pid(proc)) != 0;)
+		if (stat_read(pid, &line) && line.pgrp == pgid && line.state != 'Z' && line.state != 'X')
+			n++;
+	closedir(proc);
+	return n;
+}
+
+/* The mark is the first word of the environment, so that its start is enough. */
+static bool mark_read(pid_t pid, char *mark, size_t size)
+{
+	char path[64];
+	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	close_cleanup int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, mark, size - 1);
+	if (n <= 0)
+		return false;
+	mark[n] = '\0';
+	return strncmp(mark, PROC_MARK, strlen(PROC_MARK)) == 0;
+}
+
+size_t proc_marked(const char *prefix, struct proc_found *found, size_t max)
+{
+	DIR *proc = opendir("/proc");
+	if (proc == NULL)
+		return 0;
+	size_t n = 0;
+	for (pid_t pid; (pid = next_pid(proc)) != 0;) {
+		char mark[sizeof(found->task) + sizeof(PROC_MARK)];
+		if (!mark_read(pid, mark, sizeof(mark)))
+			continue;
+		const char *task = mark + strlen(PROC_MARK);
+		size_t len = strlen(prefix);
+		if (strncmp(task, prefix, len) != 0 || (prefix[len - 1] != '/' && task[len] != '\0'))
+			continue;
+		struct stat_line line;
+		if (!stat_read(pid, &line) || line.state == 'Z' || line.state == 'X')
+			continue;
+		if (n < max) {
+			found[n].pid = pid;
+			memcpy(found[n].comm, line.comm, sizeof(line.comm));
+			(void)snprintf(found[n].task, sizeof(found[n].task), "%s", task);
+		}
+		n++;
+	}
+	closedir(proc);
+	return n;
+}
+
+uint64_t proc_boot_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
