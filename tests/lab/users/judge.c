@@ -13,6 +13,7 @@
 /* What OX answers to a tenant in its window. */
 static const char *const DENIALS[] = {
 	"AUTHORIZATION-0001", /* user or context disabled */
+	"SES-0204",           /* the same, within a session */
 	"CTX-0007",           /* the schema is LOCKED by an update */
 	"CTX-0013",           /* tasks pending and implicit updates denied */
 };

@@ -288,7 +288,7 @@ static void tell(struct tally *tally, const struct user *users, unsigned n)
 	struct fail fail = {0};
 	unsigned n_sessions = 0, n_expected = 0;
 	for (unsigned i = 0; i < n; i++) {
-		n_sessions += users[i].session[0] != '\0';
+		n_sessions += !users[i].tally.off && users[i].session[0] != '\0';
 		n_expected += !users[i].tally.off;
 	}
 	tally_sessions(tally, n_sessions, n_expected);
