@@ -320,11 +320,12 @@ struct fake {
 	char dir[64], path[2][96]; /* runtime, master */
 	int fds[2], stop[2];
 	pthread_t thread;
+	pthread_mutex_t lock;     /* for the next four, which tests change while the thread runs */
 	const struct rule *rules; /* first match */
 	int asked[16];            /* per rule of the same `begins`, counted at the first of them */
-	enum delivery delivery;
 	size_t cut;               /* STALL and CUT: after so many bytes of ... */
-	const char *cut_at;       /* ... the answer to what begins so; NULL: any */
+	const char *cut_at;       /* ... the answer to what begins so */
+	enum delivery delivery;
 	char log[4096];           /* one line per question; read after fake_stop() */
 	int kept[32];
 	size_t n_kept;
@@ -339,12 +340,9 @@ struct world {
 	int waiting;
 };
 
-static void say(struct fake *fake, int fd, const char *line, const char *text)
+static void say(struct fake *fake, int fd, const char *text, size_t len)
 {
-	size_t len = strlen(text), block = fake->delivery == BYTEWISE ? 1 : len;
-	bool odd = fake->cut_at == NULL || strncmp(line, fake->cut_at, strlen(fake->cut_at)) == 0;
-	if (odd && (fake->delivery == STALL || fake->delivery == CUT) && fake->cut < len)
-		len = block = fake->cut;
+	size_t block = fake->delivery == BYTEWISE ? 1 : len;
 	for (size_t i = 0; i < len; ) {
 		ssize_t n = send(fd, text + i, block < len - i ? block : len - i, MSG_NOSIGNAL);
 		if (n <= 0)
@@ -389,9 +387,13 @@ static void converse(struct fake *fake, int fd, bool master)
 	if (master && recv(fd, &more, 1, 0) != 0)
 		strcpy(line, "no half-close\n");
 	strncat(fake->log, line, sizeof(fake->log) - strlen(fake->log) - 1);
-	say(fake, fd, line, reply_to(fake, line));
-	if (fake->delivery == STALL && (fake->cut_at == NULL || strncmp(line, fake->cut_at, strlen(fake->cut_at)) == 0) &&
-		fake->n_kept < N(fake->kept))
+	pthread_mutex_lock(&fake->lock);
+	const char *reply = reply_to(fake, line);
+	bool odd = fake->cut_at != NULL && strncmp(line, fake->cut_at, strlen(fake->cut_at)) == 0;
+	size_t len = strlen(reply), cut = fake->cut;
+	pthread_mutex_unlock(&fake->lock);
+	say(fake, fd, reply, odd && cut < len ? cut : len);
+	if (odd && fake->delivery == STALL && fake->n_kept < N(fake->kept))
 		fake->kept[fake->n_kept++] = fd;
 	else
 		close(fd);
@@ -451,6 +453,7 @@ static int set_up(void **state)
 static void fake_start(struct world *world, const struct rule *rules, enum delivery delivery)
 {
 	struct fake *fake = &world->fake;
+	pthread_mutex_init(&fake->lock, NULL);
 	fake->rules = rules;
 	fake->delivery = delivery;
 	for (int i = 0; i < 2; i++)
@@ -458,6 +461,22 @@ static void fake_start(struct world *world, const struct rule *rules, enum deliv
 	assert_int_equal(pipe(fake->stop), 0);
 	assert_int_equal(pthread_create(&fake->thread, NULL, serve, fake), 0);
 	world->running = true;
+}
+
+static void fake_cut(struct world *world, const char *at, size_t cut)
+{
+	pthread_mutex_lock(&world->fake.lock);
+	world->fake.cut_at = at;
+	world->fake.cut = cut;
+	pthread_mutex_unlock(&world->fake.lock);
+}
+
+static void fake_rules(struct world *world, const struct rule *rules)
+{
+	pthread_mutex_lock(&world->fake.lock);
+	world->fake.rules = rules;
+	memset(world->fake.asked, 0, sizeof(world->fake.asked));
+	pthread_mutex_unlock(&world->fake.lock);
 }
 
 static void fake_stop(struct world *world)
@@ -473,6 +492,7 @@ static void fake_stop(struct world *world)
 		close(fake->kept[i]);
 	for (int i = 0; i < 2; i++)
 		close(fake->fds[i]);
+	pthread_mutex_destroy(&fake->lock);
 }
 
 static int tear_down(void **state)
@@ -647,8 +667,7 @@ static void test_cut_replies_are_errors(void **state)
 	for (size_t i = 0; i < N(rows); i++)
 		for (size_t cut = 0; cut < 50; cut += 7) {
 			struct told told;
-			world->fake.cut_at = rows[i].at;
-			world->fake.cut = cut;
+			fake_cut(world, rows[i].at, cut);
 			reading(world, &told);
 			check_error(world, &told, rows[i].socket, "");
 		}
@@ -661,15 +680,13 @@ static void test_stalls_end_by_deadline(void **state)
 	static const char *const at[] = { "show info", "show stat", "show proc" };
 	fake_start(world, good, STALL);
 	use(world, true, 100);
-	world->fake.cut = 10;
 	for (size_t i = 0; i < N(at); i++) {
-		world->fake.cut_at = at[i];
+		fake_cut(world, at[i], 10);
 		reading(world, &told);
 		check_error(world, &told, i == 2, "within 100 ms (10 bytes came)");
 		assert_non_null(strstr(told.error, at[i]));
 	}
-	world->fake.cut_at = "set";
-	world->fake.cut = 0;
+	fake_cut(world, "set", 0);
 	set(world, &told, "ox1", HAPROXY_READY);
 	run(world);
 	check_error(world, &told, 0, "no full answer to \"set severity-output number; set server be_ox/ox1 state ready\"");
@@ -690,7 +707,7 @@ static void test_odd_answers(void **state)
 	use(world, true, 0);
 	for (size_t i = 0; i < N(rows); i++) {
 		struct told told;
-		world->fake.rules = rows[i].rules;
+		fake_rules(world, rows[i].rules);
 		reading(world, &told);
 		check_error(world, &told, rows[i].socket, rows[i].says);
 	}
@@ -815,7 +832,7 @@ static void test_old_unknown_after_a_change_without_master(void **state)
 		assert_true(told.snapshot.old_unknown);
 	}
 	haproxy_free(world->haproxy);
-	world->fake.asked[0] = 0;
+	fake_rules(world, rules);
 	use(world, true, 0);
 	for (int i = 0; i < 2; i++) {
 		reading(world, &told);
@@ -875,7 +892,7 @@ static void test_free_in_every_phase(void **state)
 	struct world *world = *state;
 	struct told told[3];
 	fake_start(world, good, STALL);
-	world->fake.cut_at = "show stat";
+	fake_cut(world, "show stat", 0);
 	use(world, false, 0);
 	ask(world, &told[0]);
 	haproxy_free(world->haproxy); /* queued */

@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,7 @@ struct world {
 	int listener, control[2]; /* to the backend: 'r' releases what is held; closed: end */
 	unsigned backend_port;
 	pthread_t backend;
+	atomic_size_t held;
 	struct loop *loop;
 	struct loop_timer *guard, *pause;
 	struct haproxy *lb; /* with the master socket */
@@ -71,6 +73,7 @@ static void *backend(void *arg)
 			if (read(world.control[0], head, 1) != 1)
 				return NULL;
 		}
+		world.held = n;
 		int fd = polls[0].revents != 0 ? accept(world.listener, NULL, NULL) : -1;
 		if (fd < 0)
 			continue;
@@ -79,6 +82,7 @@ static void *backend(void *arg)
 			held[n++] = fd;
 		else
 			answer(fd);
+		world.held = n;
 	}
 	return NULL;
 }
@@ -290,7 +294,7 @@ static int slow_request(void)
 	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
 	static const char text[] = "GET /slow HTTP/1.1\r\nHost: ox\r\n\r\n";
 	assert_int_equal(send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
-	LOOK_UNTIL(world.servers[0].sessions == 1);
+	LOOK_UNTIL(world.servers[0].sessions == 1 && world.held == 1);
 	return fd;
 }
 
