@@ -40,7 +40,7 @@ int durable_write(int dir_fd, const char *name, const char *text, size_t len, st
 	(void)snprintf(tmp, sizeof(tmp), "%s.tmp", name);
 	close_cleanup int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail_set(fail, -errno, "cannot make the record %s: %m", tmp);
+		return fail_set(fail, -errno, "cannot make the record %s: %s", tmp, strerror(errno));
 	int err = write_all(fd, text, len);
 	if (err == 0 && fsync(fd) < 0)
 		err = -errno;

@@ -116,11 +116,11 @@ static int replace(const char *path, const char *text, size_t len, struct fail *
 	close_cleanup int dir_fd = open(dir[0] != '\0' ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct stat old;
 	if (dir_fd < 0 || fstatat(dir_fd, name, &old, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail_set(fail, -errno, "cannot edit %s: %m", path);
+		return fail_set(fail, -errno, "cannot edit %s: %s", path, strerror(errno));
 	(void)unlinkat(dir_fd, tmp, 0);
 	close_cleanup int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return fail_set(fail, -errno, "cannot make a new file beside %s: %m", path);
+		return fail_set(fail, -errno, "cannot make a new file beside %s: %s", path, strerror(errno));
 	int err = fill(fd, &old, text, len);
 	if (err == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
 		err = -errno;
@@ -128,14 +128,14 @@ static int replace(const char *path, const char *text, size_t len, struct fail *
 		(void)unlinkat(dir_fd, tmp, 0);
 		return fail_set(fail, err, "cannot write the new %s: %s", path, strerror(-err));
 	}
-	return fsync(dir_fd) < 0 ? fail_set(fail, EDIT_UNSURE, "%s was edited, but its directory cannot be synced: %m", path) : 0;
+	return fsync(dir_fd) < 0 ? fail_set(fail, EDIT_UNSURE, "%s was edited, but its directory cannot be synced: %s", path, strerror(errno)) : 0;
 }
 
 int edit_apply(const struct edit *edit, struct fail *fail)
 {
 	char path[PATH_MAX];
 	if (realpath(edit->file, path) == NULL)
-		return fail_set(fail, -errno, "cannot edit %s: %m", edit->file);
+		return fail_set(fail, -errno, "cannot edit %s: %s", edit->file, strerror(errno));
 	size_t len, new_len, back_len;
 	free_cleanup char *text = file_read(AT_FDCWD, path, EDIT_FILE_MAX, &len, fail);
 	if (text == NULL)

@@ -110,7 +110,7 @@ size_t proc_marked(const char *prefix, struct proc_found *found, size_t max)
 		if (n < max) {
 			found[n].pid = pid;
 			memcpy(found[n].comm, line.comm, sizeof(line.comm));
-			(void)snprintf(found[n].task, sizeof(found[n].task), "%s", task);
+			(void)snprintf(found[n].task, sizeof(found[n].task), "%.*s", (int)sizeof(found[n].task) - 1, task);
 		}
 		n++;
 	}

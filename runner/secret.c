@@ -18,7 +18,7 @@ static int mode_check(const char *path, struct fail *fail)
 {
 	struct stat st;
 	if (stat(path, &st) < 0)
-		return fail_set(fail, -errno, "the secret %s cannot be read: %m", path);
+		return fail_set(fail, -errno, "the secret %s cannot be read: %s", path, strerror(errno));
 	if ((st.st_mode & 077) != 0)
 		return fail_set(fail, -EPERM, "the secret %s is open to others (mode %04o): chmod 0600 it", path,
 			(unsigned)(st.st_mode & 07777));

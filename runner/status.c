@@ -5,6 +5,7 @@
 #include "proto/json.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,7 +90,7 @@ int status_print(const struct store *store)
 	int fd = openat(store->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (dir == NULL) {
-		(void)fprintf(stderr, "upgd-run: cannot list %s: %m\n", store->path);
+		(void)fprintf(stderr, "upgd-run: cannot list %s: %s\n", store->path, strerror(errno));
 		return 1;
 	}
 	size_t n = 0;

@@ -240,11 +240,11 @@ static int program_start(struct supervisor *sup, struct fail *fail)
 {
 	int go[2], out[2], report[2];
 	if (pipe2(go, O_CLOEXEC) < 0 || pipe2(out, O_CLOEXEC) < 0 || pipe2(report, O_CLOEXEC) < 0)
-		return fail_set(fail, 1, "cannot make pipes: %m");
+		return fail_set(fail, 1, "cannot make pipes: %s", strerror(errno));
 	pid_t self = getpid();
 	sup->pid = fork();
 	if (sup->pid < 0)
-		return fail_set(fail, 1, "cannot fork: %m");
+		return fail_set(fail, 1, "cannot fork: %s", strerror(errno));
 	if (sup->pid == 0) {
 		close(go[1]);
 		program(sup, self, go[0], out[1], report[1]);

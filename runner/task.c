@@ -55,7 +55,7 @@ int store_open(struct store *store, const char *path, const char *secrets, struc
 	*store = (struct store){ .fd = -1 };
 	char cwd[PATH_MAX] = "";
 	if (path[0] != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
-		return fail_set(fail, -errno, "cannot tell the current directory: %m");
+		return fail_set(fail, -errno, "cannot tell the current directory: %s", strerror(errno));
 	int n = snprintf(store->path, sizeof(store->path), "%s%s%s", cwd, cwd[0] != '\0' ? "/" : "", path);
 	/* The mark of a task (proc.h) must hold the whole path. */
 	if (n > 256 || path[0] == '\0')
@@ -174,7 +174,7 @@ static int open_dir(const struct store *store, const char *name, struct task *ta
 	(void)snprintf(task->name, sizeof(task->name), "%s", name);
 	task->dir_fd = openat(store->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (task->dir_fd < 0)
-		return fail_set(fail, -errno, "no task %s: %m", name);
+		return fail_set(fail, -errno, "no task %s: %s", name, strerror(errno));
 	return 0;
 }
 
@@ -185,7 +185,7 @@ int task_open(const struct store *store, const char *name, struct task *task, st
 		return err;
 	task->lock_fd = openat(task->dir_fd, "lock", O_RDWR | O_CLOEXEC);
 	if (task->lock_fd < 0) {
-		err = fail_set(fail, -errno, "task %s has no lock file: %m", name);
+		err = fail_set(fail, -errno, "task %s has no lock file: %s", name, strerror(errno));
 		task_close(task);
 	}
 	return err;
@@ -298,13 +298,13 @@ int task_claim(const struct store *store, const char *id, struct json_object *sp
 		return fail_set(fail, -EALREADY, "this id was run and acknowledged before");
 	bool existed = mkdirat(store->fd, name, 0700) < 0;
 	if (existed && errno != EEXIST)
-		return fail_set(fail, -errno, "cannot make %s/%s: %m", store->path, name);
-	err = fsync(store->fd) < 0 ? fail_set(fail, -errno, "cannot sync %s: %m", store->path) : open_dir(store, name, task, fail);
+		return fail_set(fail, -errno, "cannot make %s/%s: %s", store->path, name, strerror(errno));
+	err = fsync(store->fd) < 0 ? fail_set(fail, -errno, "cannot sync %s: %s", store->path, strerror(errno)) : open_dir(store, name, task, fail);
 	if (err < 0)
 		return claim_fail(task, existed, err, fail);
 	task->lock_fd = openat(task->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (task->lock_fd < 0)
-		return claim_fail(task, existed, fail_set(fail, -errno, "cannot make %s/%s/lock: %m", store->path, name), fail);
+		return claim_fail(task, existed, fail_set(fail, -errno, "cannot make %s/%s/lock: %s", store->path, name, strerror(errno)), fail);
 	bool locked = lock_file(task->lock_fd, F_OFD_SETLK) == 0;
 	err = claim_decide(store, spec, task, locked, fail);
 	return err < 0 ? claim_fail(task, existed, err, fail) : err;
@@ -359,7 +359,7 @@ int task_cancel(const struct store *store, const char *id, struct fail *fail)
 	/* First the level, then the wake-up: a supervisor that has not written `started` yet looks for the level after it has. */
 	close_cleanup int fd = openat(task.dir_fd, "cancel", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
-		err = fail_set(fail, -errno, "cannot make %s/%s/cancel: %m", store->path, name);
+		err = fail_set(fail, -errno, "cannot make %s/%s/cancel: %s", store->path, name, strerror(errno));
 	json_cleanup struct json_object *started = task_record(&task, "started", NULL);
 	int64_t pid = 0, starttime = 0;
 	if (err == 0 && started != NULL && json_get_int(started, "supervisor", 1, INT_MAX, &pid, fail) == 0 &&
