@@ -67,7 +67,7 @@ void service_done(struct service *service)
 static void notify(struct service *service, const char *message)
 {
 	if (service->fd >= 0)
-		(void)send(service->fd, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+		(void)send(service->fd, message, strlen(message), MSG_NOSIGNAL);
 }
 
 void service_ready(struct service *service)

@@ -2,6 +2,8 @@
 /*
  * libconfig's settings are copied into our own tree and the library is let go at once: nothing else in upgd knows its types, and a
  * later change of library is a change of this file. Getters and mistakes are in conf_get.c, traps of the text in conf_scan.c.
+ *
+ * libconfig 1.5 loses a string's buffer (some 64 bytes) when a syntax error follows it: leak checkers see that on bad files only.
  */
 #include "conf.h"
 

@@ -134,6 +134,7 @@ static void dump_of_a_dump_is_identical(void **state)
 	char *two = dump(&second);
 	assert_string_equal(one, two);
 	assert_string_equal(conf_get(&second.root, "s")->string, conf_get(&first.root, "s")->string);
+	assert_int_equal(conf_get(&second.root, "f")->type, CONF_FLOAT);
 	assert_true(conf_get(&second.root, "big")->integer == -9000000000LL);
 	free(one);
 	free(two);
