@@ -6,9 +6,10 @@ Fills a MariaDB server with the configdb and the user schemata of one OX App Sui
   pool 3 (db1, open), pool 4 (the same host, closed: max_units=0, so listdatabaseschema hides its schema) and pool 5 (db2);
   schemata of unequal size, one empty, one without a number in its name (upgradeschemata -m dies of it);
   tenants that an admin disabled before anybody upgraded (reason NULL, and another reason) in several schemata,
-  one that an admin disabled with OX's own maintenance reason, and tenants whose `enabled` is NULL;
+  and tenants whose `enabled` is NULL;
   the tasks of the old release executed everywhere, one of them failed in one schema years ago.
 
+--same-reason has an admin disable a tenant with OX's own maintenance reason: enableschema will wrongly enable it.
 --uncounted adds a schema that contexts_per_dbschema does not know: OX's runupdate can never do it (UNKNOWN_SCHEMA).
 The SQL goes to the mariadb client on its standard input, so that no password is in an argv. Prints a JSON summary.
 """
@@ -70,13 +71,13 @@ def layout(options, dice):
 	return rows
 
 
-def switched_off(schema_index, tenant_index):
+def switched_off(schema_index, tenant_index, same_reason):
 	"""(enabled, reason) of a tenant before anything began."""
 	if tenant_index == 1 and schema_index % 3 == 0:
 		return 0, None
 	if tenant_index == 2 and schema_index % 4 == 1:
 		return 0, 42
-	if tenant_index == 1 and schema_index == 4:
+	if tenant_index == 0 and schema_index == 4 and same_reason:
 		return 0, MAINTENANCE
 	if tenant_index == 1 and schema_index == 5:
 		return None, None
@@ -96,7 +97,7 @@ def build(options):
 		schema["off"] = []
 		for tenant in range(schema["contexts"]):
 			cid += 1
-			enabled, reason = switched_off(index, tenant)
+			enabled, reason = switched_off(index, tenant, options.same_reason)
 			if enabled != 1:
 				schema["off"].append(cid)
 			contexts.append((cid, quote(f"tenant{cid}"), enabled, reason, 1, quote(f"{cid}_ctx_store"), None, None, 0))
@@ -148,6 +149,7 @@ def main():
 	parser.add_argument("--release", default=str(HERE / "releases/7.10.5-40.json"))
 	parser.add_argument("--seed", type=int, default=1)
 	parser.add_argument("--uncounted", action="store_true")
+	parser.add_argument("--same-reason", action="store_true")
 	options = parser.parse_args()
 	if options.schemata < 6:
 		parser.error("--schemata: the oddities need at least 6")
