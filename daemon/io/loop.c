@@ -2,9 +2,6 @@
 /*
  * libevent lives here and nowhere else. Deferred calls are one queue under a mutex, drained by one event that an eventfd
  * wakes: that serves the loop's own "after this callback" and other threads alike, in order.
- *
- * The base neither caches the time nor uses the coarse clock: with either, a timer armed at the end of a long callback fires too
- * early by that long, and a timeout that ends waiting early is taken for a slow node.
  */
 #include "loop.h"
 
@@ -78,18 +75,6 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 	free(posts);
 }
 
-static struct event_base *make_base(void)
-{
-	struct event_config *config = event_config_new();
-	if (config == NULL)
-		abort();
-	(void)event_config_set_flag(config, EVENT_BASE_FLAG_NO_CACHE_TIME);
-	(void)event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-	struct event_base *base = event_base_new_with_config(config);
-	event_config_free(config);
-	return base;
-}
-
 struct loop *loop_new(struct fail *fail)
 {
 	struct loop *loop = calloc(1, sizeof(*loop));
@@ -100,7 +85,7 @@ struct loop *loop_new(struct fail *fail)
 	errno = 0;
 	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (loop->wake_fd >= 0)
-		loop->base = make_base();
+		loop->base = event_base_new();
 	if (loop->base == NULL) {
 		int error = errno != 0 ? errno : EIO;
 		(void)fail_set(fail, -error, "cannot make an event loop: %s", strerror(error));
