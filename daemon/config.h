@@ -8,6 +8,7 @@
  */
 
 #include "proto/fail.h"
+#include "proto/methods.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -67,14 +68,13 @@ struct config_host {
 	int64_t parallel;            /* schemata at once on this machine */
 };
 
-enum config_role { CONFIG_NOBODY, CONFIG_VIEWER, CONFIG_OPERATOR, CONFIG_ADMIN };
 enum config_grant_kind { CONFIG_UID, CONFIG_GID };
 
 struct config_grant {
 	char *text; /* as written: "anna", "@sre", "uid:1001" */
 	enum config_grant_kind kind;
 	uint32_t id;
-	enum config_role role;
+	enum role role;
 };
 
 struct config {
@@ -124,5 +124,5 @@ const char *config_node_column(const struct config_node *node, const char *name)
 char **config_remote_argv(const struct config *config, const struct config_node *node);
 
 /* The highest role that uid or one of the gids was granted. uid 0 is always admin. */
-enum config_role config_role_of(const struct config *config, uint32_t uid, const uint32_t *gids, size_t n_gids);
-const char *config_role_name(enum config_role role); /* "nobody", "viewer", ... */
+enum role config_role_of(const struct config *config, uint32_t uid, const uint32_t *gids, size_t n_gids);
+const char *config_role_name(enum role role); /* "nobody", "viewer", ... */

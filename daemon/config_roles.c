@@ -17,8 +17,8 @@
 
 const struct row config_role_rows[] = {
 	{"viewer", ROW_OWN, .def = "array of strings", .doc = "Who may look."},
-	{"operator", ROW_OWN, .def = "array of strings", .doc = "Who may also pause, resume, approve, skip, park and retry."},
-	{"admin", ROW_OWN, .def = "array of strings", .doc = "Who may also start and abort. uid 0 always may."},
+	{"operator", ROW_OWN, .def = "array of strings", .doc = "Who may also check, plan, start, pause, resume, skip, park and retry."},
+	{"admin", ROW_OWN, .def = "array of strings", .doc = "Who may also approve and abort. uid 0 always may."},
 	{0},
 };
 
@@ -85,12 +85,12 @@ static bool resolve(struct config_grant *grant, const struct conf_node *at, stru
 void config_roles_load(struct config *config, const struct conf_node *group, struct conf_errors *errors)
 {
 	rows_known(config_role_rows, group, errors);
-	for (int role = CONFIG_VIEWER; role <= CONFIG_ADMIN; role++) {
-		const char *name = config_role_name((enum config_role)role);
+	for (int role = ROLE_VIEWER; role <= ROLE_ADMIN; role++) {
+		const char *name = config_role_name((enum role)role);
 		const char **texts;
 		size_t n = conf_str_list(group, name, CONF_OPTIONAL, &texts, errors);
 		for (size_t i = 0; i < n && config->n_grants < CONFIG_GRANTS_MAX; i++) {
-			struct config_grant grant = {.text = memory_need(strdup(texts[i])), .role = (enum config_role)role};
+			struct config_grant grant = {.text = memory_need(strdup(texts[i])), .role = (enum role)role};
 			(void)resolve(&grant, conf_get(group, name), errors);
 			config->grants = memory_need(reallocarray(config->grants, config->n_grants + 1, sizeof(grant)));
 			config->grants[config->n_grants++] = grant;
@@ -104,11 +104,11 @@ void config_roles_load(struct config *config, const struct conf_node *group, str
 void config_roles_dump(const struct config *config, FILE *out)
 {
 	(void)fputs("roles = {\n", out);
-	for (int role = CONFIG_VIEWER; role <= CONFIG_ADMIN; role++) {
+	for (int role = ROLE_VIEWER; role <= ROLE_ADMIN; role++) {
 		size_t n = 0;
-		(void)fprintf(out, "  %s = [", config_role_name((enum config_role)role));
+		(void)fprintf(out, "  %s = [", config_role_name((enum role)role));
 		for (size_t i = 0; i < config->n_grants; i++) {
-			if (config->grants[i].role != (enum config_role)role)
+			if (config->grants[i].role != (enum role)role)
 				continue;
 			(void)fputs(n++ ? ", " : " ", out);
 			conf_dump_string(config->grants[i].text, out);
@@ -125,9 +125,9 @@ void config_roles_done(struct config *config)
 	free(config->grants);
 }
 
-enum config_role config_role_of(const struct config *config, uint32_t uid, const uint32_t *gids, size_t n_gids)
+enum role config_role_of(const struct config *config, uint32_t uid, const uint32_t *gids, size_t n_gids)
 {
-	enum config_role best = uid == 0 ? CONFIG_ADMIN : CONFIG_NOBODY;
+	enum role best = uid == 0 ? ROLE_ADMIN : ROLE_NONE;
 	for (size_t i = 0; i < config->n_grants; i++) {
 		const struct config_grant *grant = &config->grants[i];
 		bool match = grant->kind == CONFIG_UID && grant->id == uid;
@@ -139,7 +139,7 @@ enum config_role config_role_of(const struct config *config, uint32_t uid, const
 	return best;
 }
 
-const char *config_role_name(enum config_role role)
+const char *config_role_name(enum role role)
 {
 	static const char *const names[] = {"nobody", "viewer", "operator", "admin"};
 	return names[role];

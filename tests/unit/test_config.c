@@ -254,12 +254,12 @@ static void roles_are_numbers_and_the_highest_counts(void **state)
 	struct config config;
 	load(&config, HEAD "roles = { viewer = [ \"gid:50\", \"uid:7\" ]; operator = [ \"@daemon\", \"uid:7\" ]; admin = [ \"gid:60\", \"daemon\" ]; };");
 	uint32_t gids[] = {50, 1};
-	assert_int_equal(config_role_of(&config, 0, NULL, 0), CONFIG_ADMIN);
-	assert_int_equal(config_role_of(&config, 1, NULL, 0), CONFIG_ADMIN);
-	assert_int_equal(config_role_of(&config, 7, NULL, 0), CONFIG_OPERATOR);
-	assert_int_equal(config_role_of(&config, 50, NULL, 0), CONFIG_NOBODY);
-	assert_int_equal(config_role_of(&config, 8, gids, 1), CONFIG_VIEWER);
-	assert_int_equal(config_role_of(&config, 8, gids, 2), CONFIG_OPERATOR);
+	assert_int_equal(config_role_of(&config, 0, NULL, 0), ROLE_ADMIN);
+	assert_int_equal(config_role_of(&config, 1, NULL, 0), ROLE_ADMIN);
+	assert_int_equal(config_role_of(&config, 7, NULL, 0), ROLE_OPERATOR);
+	assert_int_equal(config_role_of(&config, 50, NULL, 0), ROLE_NONE);
+	assert_int_equal(config_role_of(&config, 8, gids, 1), ROLE_VIEWER);
+	assert_int_equal(config_role_of(&config, 8, gids, 2), ROLE_OPERATOR);
 	config_done(&config);
 }
 
