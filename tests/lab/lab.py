@@ -175,15 +175,18 @@ class Lab:
 	def _start_databases(self):
 		user = ["--user=root"] if os.geteuid() == 0 else []
 		size = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=24M", "--innodb-data-file-path=ibdata1:4M:autoextend"]
-		common = ["--no-defaults", *user, *size]
-		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common, f"--datadir={self.dir}/db{n}", "--skip-test-db",
+		# A mariadbd that starts removes every #sql file in its tmpdir, another server's too: never share /tmp.
+		common = {n: ["--no-defaults", *user, *size, f"--datadir={self.dir}/db{n}", f"--tmpdir={self.dir}/tmp{n}"] for n in (1, 2)}
+		for n in (1, 2):
+			(self.dir / f"tmp{n}").mkdir()
+		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common[n], "--skip-test-db",
 			"--auth-root-authentication-method=normal", "--skip-name-resolve"]) for n in (1, 2)]
 		for process in install:
 			wait_until(lambda process=process: not process.alive(), 60, "mariadb-install-db ends", lambda p=process: tail_of(p.log))
 			if process.popen.returncode:
 				raise LabError(f"mariadb-install-db: exit {process.popen.returncode}\n{tail_of(process.log)}")
 			self.procs.children.remove(process)
-		servers = [self.procs.start(f"db{n}", ["mariadbd", *common, f"--datadir={self.dir}/db{n}", f"--socket={self.dir}/db{n}.sock",
+		servers = [self.procs.start(f"db{n}", ["mariadbd", *common[n], f"--socket={self.dir}/db{n}.sock",
 			f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={self.dir}/db{n}.pid", "--skip-name-resolve", f"--server-id={n}",
 			"--max-connections=400", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2", "--thread-cache-size=64",
 			"--log-bin=binlog", "--max-binlog-size=4M", "--innodb-lock-wait-timeout=10"]) for n, port in enumerate(self.db_ports, 1)]
@@ -220,7 +223,9 @@ class Lab:
 		return wait_until(condition, seconds, what, self.tails)
 
 	def tails(self):
-		return "\n".join(tail_of(p) for p in sorted((self.dir / "log").glob("*.log")) + sorted(self.dir.glob("nodes/*/node.log")) if p.stat().st_size)
+		"""The ends of all logs, for the report of a failure."""
+		logs = sorted((self.dir / "log").glob("*.log")) + sorted(self.dir.glob("nodes/*/node.log"))
+		return "\n".join(tail_of(p, 4 if p.name.startswith(("db", "install")) else 25) for p in logs if p.stat().st_size)
 
 	def write_json(self, ready):
 		text = json.dumps({"ready": ready, "mark": self.mark, "keeper": os.getpid(), "keeper_started": start_time(os.getpid()), "dir": str(self.dir),

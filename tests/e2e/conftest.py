@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""
+Labs for end-to-end tests.
+
+  lab       a running lab, users not yet started, upgd not started
+  site      the same with 200 users and upgd; what most tests want
+  make_lab  makes labs with options of class Lab: make_lab(nodes=3, schemata=6)
+
+When a test fails, the report gets upgd's log, `upgctl status`, the last records, the users' summary, and the lab's directory is kept.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/lab"))
+
+import lab as lab_module  # noqa: E402
+from procs import LabError, tail_of  # noqa: E402
+
+
+class TestLab(lab_module.Lab):
+	"""A lab with the words that tests use."""
+
+	__test__ = False
+
+	def upgctl(self, *args, json=False, seconds=60, codes=(0,)):  # pylint: disable=redefined-outer-name
+		"""stdout, or with json=True the parsed reply."""
+		out = super().upgctl(*args, *(["--json"] if json else []), seconds=seconds, codes=codes)
+		return _parse(out) if json else out
+
+	def status(self):
+		return self.upgctl("status", json=True, codes=None)
+
+	def units(self, stage=None):
+		"""{name: unit} of all units."""
+		found = self.upgctl("list", *([stage] if stage else []), json=True)
+		return {u["name"]: u for u in found["units"]}
+
+	def wait_for_state(self, *states, seconds=120):
+		def there():
+			rollout = self.status().get("rollout")
+			return rollout if rollout and rollout["state"] in states else None
+		return self.wait_until(there, seconds, f"the rollout is {' or '.join(states)}")
+
+	def evidence(self):
+		parts = [f"lab: {self.dir}"]
+		if self.upgd is not None:
+			for args in (("status",), ("log", "--limit", "40")):
+				try:
+					parts.append(f"$ upgctl {' '.join(args)}\n" + self.upgctl(*args, codes=None, seconds=10))
+				except (OSError, ValueError, LabError) as e:
+					parts.append(f"$ upgctl {' '.join(args)}: {e}")
+		if (self.dir / "users.json").exists():
+			parts.append("users: " + json.dumps(self.users_summary(), indent=1))
+		parts += [tail_of(p, 60) for p in (self.dir / "log/upgd.log",) if p.exists()]
+		return "\n".join(parts)
+
+
+def _parse(text):
+	return json.loads(text)
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+	report = (yield).get_result()
+	if report.when != "teardown" and report.failed:
+		item.stash[FAILED] = True
+		for lab in item.stash.get(LABS, []):
+			try:
+				report.sections.append(("lab", lab.evidence() + "\n" + lab.tails()))
+			except Exception as e:  # pylint: disable=broad-except
+				report.sections.append(("lab", f"no evidence: {e!r}"))
+
+
+LABS = pytest.StashKey()
+FAILED = pytest.StashKey()
+
+
+@pytest.fixture
+def make_lab(request):
+	labs = request.node.stash.setdefault(LABS, [])
+	kept = []
+
+	def make(**options):
+		name = re.sub(r"\W+", "-", request.node.name)[:24]
+		directory = tempfile.mkdtemp(prefix=f"upgd-{name}-")
+		kept.append(directory)
+		lab = TestLab(directory, **options)
+		labs.append(lab)
+		try:
+			lab.start()
+		except BaseException:
+			request.node.stash[FAILED] = True
+			raise
+		return lab
+
+	yield make
+	for lab in labs:
+		lab.stop()
+	for directory in kept:
+		if not request.node.stash.get(FAILED, False) or os.environ.get("UPGD_KEEP") == "0":
+			shutil.rmtree(directory, ignore_errors=True)
+		else:
+			shutil.rmtree(f"{directory}/db1", ignore_errors=True)
+			shutil.rmtree(f"{directory}/db2", ignore_errors=True)
+
+
+@pytest.fixture
+def lab(make_lab):
+	return make_lab()
+
+
+@pytest.fixture
+def site(lab):
+	if not (lab.build / "daemon/upgd").exists():
+		pytest.fail("upgd is not built")
+	lab.start_upgd()
+	lab.start_users()
+	return lab
