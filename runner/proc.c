@@ -77,17 +77,21 @@ size_t proc_group_alive(pid_t pgid)
 	return n;
 }
 
-/* The mark is the first word of the environment, so that its start is enough. */
-static bool mark_read(pid_t pid, char *mark, size_t size)
+/* Shells hand the environment on in an order of their own, so all of it is searched: up to what Linux takes by default. */
+static const char *mark_read(pid_t pid)
 {
+	static char text[1 + (128 << 10)];
 	char path[64];
 	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
 	close_cleanup int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, mark, size - 1);
-	if (n <= 0)
-		return false;
-	mark[n] = '\0';
-	return strncmp(mark, PROC_MARK, strlen(PROC_MARK)) == 0;
+	size_t len = 0;
+	for (ssize_t n = 1; fd >= 0 && n > 0 && len < sizeof(text) - 1; len += n > 0 ? (size_t)n : 0)
+		n = read(fd, text + len, sizeof(text) - 1 - len);
+	text[len] = '\0';
+	for (const char *word = text; word < text + len; word += strlen(word) + 1)
+		if (strncmp(word, PROC_MARK, strlen(PROC_MARK)) == 0)
+			return word + strlen(PROC_MARK);
+	return NULL;
 }
 
 size_t proc_marked(const char *prefix, struct proc_found *found, size_t max)
@@ -97,10 +101,9 @@ size_t proc_marked(const char *prefix, struct proc_found *found, size_t max)
 		return 0;
 	size_t n = 0;
 	for (pid_t pid; (pid = next_pid(proc)) != 0;) {
-		char mark[sizeof(found->task) + sizeof(PROC_MARK)];
-		if (!mark_read(pid, mark, sizeof(mark)))
+		const char *task = mark_read(pid);
+		if (task == NULL)
 			continue;
-		const char *task = mark + strlen(PROC_MARK);
 		size_t len = strlen(prefix);
 		if (strncmp(task, prefix, len) != 0 || (prefix[len - 1] != '/' && task[len] != '\0'))
 			continue;

@@ -2,7 +2,7 @@
 #pragma once
 /*
  * What /proc knows: start times (a pid alone names nothing for long), the boot, and which processes belong to a task.
- * Every program gets UPGD_RUN_TASK=its task directory as the first word of its environment, so that processes which left its
+ * Every program gets UPGD_RUN_TASK=its task directory in its environment, so that processes which left its
  * group and session can still be found.
  */
 
