@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Following (watch, start --wait) outlives the daemon: it may be restarted or upgraded in the middle of a rollout and the person who
+ * looks should not have to care, so a lost connection is tried again for a minute. Ctrl-C ends the looking only and says so.
+ */
+#include "session.h"
+
+#include "outcome.h"
+#include "proto/json.h"
+#include "render.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { AGAIN_MS = 500, AGAIN_MAX = 120 };
+
+struct follow {
+	bool wait;       /* start --wait: a hold is no end */
+	int64_t rollout; /* the one that is waited for, 0: any */
+	size_t lines;    /* on the terminal, to be drawn over */
+	char first[1024], last_waits[1024];
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal)
+{
+	(void)signal;
+	interrupted = 1;
+}
+
+static int say(const char *what, const struct fail *fail, int code)
+{
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "upgctl: %s%s%s\n", what, *what ? ": " : "", fail->text);
+	return code;
+}
+
+static int say_error(const struct session *session, const char *verb, const struct client_reply *reply)
+{
+	struct fail fail;
+	const char *text = NULL, *parameter = NULL;
+	(void)!json_get_str(reply->params, "text", &text, NULL);
+	(void)!json_get_str(reply->params, "parameter", &parameter, NULL);
+	if (session->json)
+		(void)printf("%s\n", json_text(reply->message, NULL));
+	(void)fail_set(&fail, 0, "%s%s%s", text ? text : reply->error, text || !parameter ? "" : " ", text || !parameter ? "" : parameter);
+	return say(verb, &fail, outcome_of_error(reply->error));
+}
+
+static void show(const struct session *session, const char *verb, struct json_object *params)
+{
+	if (session->json)
+		(void)printf("%s\n", json_text(params, NULL));
+	else
+		render_for(&render_text, verb)(stdout, params);
+	(void)fflush(stdout);
+}
+
+/* ---- one reply, or pages of them ---- */
+
+static int ask(struct session *session, struct grammar_call *call, bool more, struct client_reply *reply)
+{
+	struct fail fail;
+	if (client_call(&session->client, call->method->name, call->params, more, &fail) < 0 ||
+		client_next(&session->client, reply, &fail) < 0)
+		return say(call->word, &fail, fail.code == -ECONNRESET ? EXIT_AWAY : EXIT_ERROR);
+	if (reply->error == NULL)
+		return EXIT_OK;
+	int code = say_error(session, call->word, reply);
+	client_reply_done(reply);
+	return code;
+}
+
+/* The last item of a page gives where the next one begins; false: there is none. */
+static bool next_page(struct grammar_call *call, struct json_object *params)
+{
+	bool is_list = strcmp(call->word, "list") == 0, more = true;
+	struct json_object *items = NULL;
+	if (json_get_array(params, is_list ? "units" : "records", &items, NULL) != 0 || json_object_array_length(items) == 0)
+		return false;
+	struct json_object *last = json_object_array_get_idx(items, json_object_array_length(items) - 1);
+	const char *name = NULL;
+	int64_t seq = 0;
+	if (is_list) {
+		(void)!json_get_bool(params, "more", &more, NULL);
+		if (!more || json_get_str(last, "name", &name, NULL) != 0)
+			return false;
+		json_add_str(call->params, "after", name);
+		return true;
+	}
+	if (json_get_int(last, "seq", 0, INT64_MAX, &seq, NULL) != 0)
+		return false;
+	json_add_int(call->params, "since", seq);
+	return true;
+}
+
+static int run_pages(struct session *session, struct grammar_call *call)
+{
+	struct json_object *limit;
+	bool one = json_object_object_get_ex(call->params, "limit", &limit);
+	for (bool more = true, first = true; more; first = false) {
+		struct client_reply reply;
+		int code = ask(session, call, false, &reply);
+		if (code != EXIT_OK)
+			return code;
+		more = !one && next_page(call, reply.params);
+		if (first || more || strcmp(call->word, "list") == 0)
+			show(session, call->word, reply.params);
+		client_reply_done(&reply);
+	}
+	return EXIT_OK;
+}
+
+/* ---- following ---- */
+
+static int detached(const struct follow *follow)
+{
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "\nupgctl: detached; the rollout goes on (upgctl watch looks again, upgctl pause holds it");
+	if (follow->rollout > 0)
+		(void)fprintf(stderr, ", upgctl abort %lld ends it", (long long)follow->rollout);
+	(void)fprintf(stderr, ")\n");
+	return EXIT_DETACHED;
+}
+
+/* Draws over what was drawn before. */
+static void draw(struct follow *follow, struct json_object *params)
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *memory = open_memstream(&text, &size);
+	if (memory == NULL)
+		abort();
+	render_text.status(memory, params);
+	(void)fclose(memory);
+	if (follow->lines > 0)
+		(void)printf("\033[%zuA\033[J", follow->lines);
+	follow->lines = 0;
+	for (const char *c = text; *c != '\0'; c++)
+		follow->lines += *c == '\n';
+	(void)fputs(text, stdout);
+	free(text);
+}
+
+static void follow_show(struct session *session, struct follow *follow, struct json_object *params)
+{
+	const char *first = "", *waits = "";
+	(void)!json_get_str(params, "first", &first, NULL);
+	(void)!json_get_str(params, "waits", &waits, NULL);
+	if (session->json) {
+		(void)printf("%s\n", json_text(params, NULL));
+	} else if (isatty(STDOUT_FILENO)) {
+		draw(follow, params);
+	} else if (follow->wait ? strncmp(waits, follow->last_waits, sizeof(follow->last_waits) - 1) != 0 :
+		strncmp(first, follow->first, sizeof(follow->first) - 1) != 0) {
+		(void)printf("%s\n", first);
+	}
+	(void)snprintf(follow->first, sizeof(follow->first), "%s", first);
+	(void)snprintf(follow->last_waits, sizeof(follow->last_waits), "%s", waits);
+	(void)fflush(stdout);
+}
+
+static bool is_the_one(const struct follow *follow, struct json_object *params)
+{
+	struct json_object *rollout = NULL;
+	int64_t id = 0;
+	if (follow->rollout == 0)
+		return true;
+	return json_get_object(params, "rollout", &rollout, NULL) == 0 && json_get_int(rollout, "id", 0, INT64_MAX, &id, NULL) == 0 &&
+		id >= follow->rollout;
+}
+
+/* -1: go on. */
+static int follow_reply(struct session *session, struct follow *follow, struct json_object *params)
+{
+	if (!is_the_one(follow, params))
+		return -1;
+	bool ended = outcome_has_ended(params);
+	if (ended)
+		follow->last_waits[0] = '\0'; /* the end is a line of its own */
+	follow_show(session, follow, params);
+	int code = outcome_of_status(params);
+	if (ended)
+		return code;
+	struct json_object *now = NULL;
+	(void)!json_get_array(params, "now", &now, NULL);
+	bool stands = now == NULL || json_object_array_length(now) == 0;
+	return !follow->wait && code == EXIT_PERSON && stands && !isatty(STDIN_FILENO) ? code : -1;
+}
+
+/* Until the connection ends or there is an exit code; -ECONNRESET: to be tried again. */
+static int follow_once(struct session *session, struct follow *follow, struct fail *fail)
+{
+	json_cleanup struct json_object *none = json_object_new_object();
+	if (client_call(&session->client, "Status", none, true, fail) < 0)
+		return -ECONNRESET;
+	for (;;) {
+		struct client_reply reply;
+		int r = interrupted ? -EINTR : client_next(&session->client, &reply, fail);
+		if (r == -EINTR && interrupted)
+			return detached(follow);
+		if (r == -EINTR)
+			continue;
+		if (r < 0)
+			return r == -ECONNRESET ? r : say("status", fail, EXIT_ERROR);
+		int code = reply.error != NULL ? say_error(session, "status", &reply) : follow_reply(session, follow, reply.params);
+		bool last = !reply.continues;
+		client_reply_done(&reply);
+		if (code >= 0)
+			return code;
+		if (last)
+			return fail_set(fail, -ECONNRESET, "upgd ended the stream");
+	}
+}
+
+static int follow_again(struct session *session, const struct follow *follow, struct fail *fail)
+{
+	(void)say("", fail, 0);
+	for (int i = 0; i < AGAIN_MAX; i++) {
+		(void)poll(NULL, 0, AGAIN_MS);
+		if (interrupted)
+			return detached(follow);
+		client_close(&session->client);
+		if (client_open(&session->client, session->path, fail) == 0)
+			return -1;
+	}
+	return say("", fail, EXIT_AWAY);
+}
+
+static int follow_status(struct session *session, struct follow *follow)
+{
+	struct fail fail;
+	struct sigaction action = { .sa_handler = on_interrupt };
+	(void)sigaction(SIGINT, &action, NULL);
+	for (;;) {
+		int code = follow_once(session, follow, &fail);
+		if (code != -ECONNRESET)
+			return code;
+		code = follow_again(session, follow, &fail);
+		if (code >= 0)
+			return code;
+		follow->lines = 0;
+	}
+}
+
+static int run_start(struct session *session, struct grammar_call *call)
+{
+	struct client_reply reply;
+	int code = ask(session, call, false, &reply);
+	if (code != EXIT_OK)
+		return code;
+	show(session, call->word, reply.params);
+	struct follow follow = { .wait = true };
+	(void)!json_get_int(reply.params, "rollout", 0, INT64_MAX, &follow.rollout, NULL);
+	client_reply_done(&reply);
+	return call->wait ? follow_status(session, &follow) : EXIT_OK;
+}
+
+static int run_log_follow(struct session *session, struct grammar_call *call)
+{
+	struct fail fail;
+	if (client_call(&session->client, call->method->name, call->params, true, &fail) < 0)
+		return say(call->word, &fail, EXIT_ERROR);
+	for (;;) {
+		struct client_reply reply;
+		int r = client_next(&session->client, &reply, &fail);
+		if (r < 0)
+			return say(call->word, &fail, r == -ECONNRESET ? EXIT_AWAY : EXIT_ERROR);
+		int code = reply.error != NULL ? say_error(session, call->word, &reply) : EXIT_OK;
+		if (code == EXIT_OK)
+			show(session, call->word, reply.params);
+		bool last = !reply.continues;
+		client_reply_done(&reply);
+		if (last)
+			return code;
+	}
+}
+
+static int run_once(struct session *session, struct grammar_call *call)
+{
+	struct client_reply reply;
+	int code = ask(session, call, false, &reply);
+	if (code != EXIT_OK)
+		return code;
+	show(session, call->word, reply.params);
+	code = outcome_of_reply(call->word, reply.params);
+	client_reply_done(&reply);
+	return code;
+}
+
+int session_run(struct session *session, struct grammar_call *call)
+{
+	struct follow follow = { 0 };
+	struct fail fail;
+	int code;
+	if (client_open(&session->client, session->path, &fail) < 0)
+		return say("", &fail, EXIT_AWAY);
+	if (strcmp(call->word, "watch") == 0)
+		code = follow_status(session, &follow);
+	else if (strcmp(call->word, "start") == 0)
+		code = run_start(session, call);
+	else if (strcmp(call->word, "log") == 0 && call->follow)
+		code = run_log_follow(session, call);
+	else if (strcmp(call->word, "log") == 0 || strcmp(call->word, "list") == 0)
+		code = run_pages(session, call);
+	else
+		code = run_once(session, call);
+	client_close(&session->client);
+	return code;
+}
