@@ -47,11 +47,19 @@ typedef void sql_done_fn(void *arg, const struct sql_result *result);
 
 /* One pool of workers for one server. Connects lazily; keeps connections open while idle. */
 struct sql *sql_new(struct loop *loop, const struct sql_server *server, struct fail *fail);
-void sql_free(struct sql *sql); /* cancels without callbacks; waits at most for the statement's own limit, by KILL sooner */
+/*
+ * Cancels without callbacks; not from inside one. Statements are killed and their sockets shut, so it waits only for a connection
+ * that is just being made: a few seconds at worst.
+ */
+void sql_free(struct sql *sql);
 
 /*
  * Runs one statement. `?` outside quotes, backticks and comments is replaced by args[i], quoted and escaped by the library on the
- * connection itself. The callback runs from the loop. Copies everything. read_only sessions: SET SESSION TRANSACTION READ ONLY.
+ * connection itself; a NULL argument becomes NULL. The callback runs from the loop. Copies everything. Sessions are read-only:
+ * SET SESSION TRANSACTION READ ONLY. Bytes behind a NUL in a cell are lost to the reader: ask for HEX() of binary columns.
+ *
+ * timeout_ms (0 = SQL_STATEMENT_MS, which is also the most) bounds the wait for a connection, SQL_AWAY, and then, by the server,
+ * the statement, SQL_FAILED; a server that does not answer at all is SQL_UNKNOWN 2 s later.
  */
 struct sql_query *sql_run(struct sql *sql, const char *statement, const char *const *args, size_t n_args, unsigned timeout_ms, sql_done_fn *fn, void *arg);
 void sql_cancel(struct sql_query *query); /* no callback after this; the statement is killed by its id from a second connection */

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocking calls, in the subset that MariaDB's Connector/C and Oracle's libmysqlclient share.
+ *
+ * - Errors: the server's own words about a statement are SQL_FAILED. What the library says (2006, 2013 and their kin), a
+ *   shutdown or a killed connection is SQL_UNKNOWN, since a lost connection does not stop a statement.
+ * - The library's reconnect stays off: it repeats statements behind the caller's back in a session that was not prepared.
+ * - TLS that was asked for and not had: Connector/C goes on in plain text when the server offers none, so the cipher is looked at.
+ * - LOCAL INFILE is off, or a server could ask for our files.
+ * - A result larger than what is kept is cut off by the socket: freeing it politely would first read all of it.
+ */
+#include "sql_conn.h"
+
+#include "sql_options.h"
+#include "sql_text.h"
+
+#include <errmsg.h>
+#include <mysql.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	CODE_SHUTDOWN = 1053, CODE_KILLED = 1927, /* the connection is gone: no answer to the statement */
+	CODE_NO_VARIABLE = 1193,
+};
+
+struct sql_conn {
+	MYSQL *mysql;      /* owned */
+	bool is_prepared;
+	unsigned limit_ms; /* the session's; 0: not set */
+};
+
+static void library_start(void)
+{
+	if (mysql_library_init(0, NULL, NULL) != 0)
+		abort();
+}
+
+void sql_conn_thread_begin(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, library_start);
+	mysql_thread_init();
+}
+
+void sql_conn_thread_end(void)
+{
+	mysql_thread_end();
+}
+
+static int conn_options(MYSQL *mysql, const struct sql_conn_options *options, bool tls)
+{
+	unsigned off = 0;
+	int failed = mysql_options(mysql, MYSQL_READ_DEFAULT_FILE, options->option_file);
+	if (options->group != NULL)
+		failed |= mysql_options(mysql, MYSQL_READ_DEFAULT_GROUP, options->group);
+	failed |= mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &options->connect_s);
+	failed |= mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &options->read_s);
+	failed |= mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &options->connect_s);
+	failed |= mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
+	failed |= mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+#ifndef MARIADB_BASE_VERSION
+	unsigned required = SSL_MODE_REQUIRED;
+	if (tls)
+		failed |= mysql_options(mysql, MYSQL_OPT_SSL_MODE, &required); /* the file's ssl-mode is read later and wins */
+#else
+	(void)tls;
+#endif
+	return failed;
+}
+
+struct sql_conn *sql_conn_open(const struct sql_conn_options *options, struct fail *fail)
+{
+	struct sql_options file;
+	if (sql_options_check(options->option_file, options->group, &file, fail) != 0) {
+		fail->code = 0; /* an errno is no number of the server's */
+		return NULL;
+	}
+	MYSQL *mysql = mysql_init(NULL);
+	struct sql_conn *conn = calloc(1, sizeof(*conn));
+	if (mysql == NULL || conn == NULL)
+		abort();
+	conn->mysql = mysql;
+	if (conn_options(mysql, options, file.tls) != 0 || mysql_real_connect(mysql, NULL, NULL, NULL, NULL, 0, NULL, 0) == NULL ||
+		mysql_set_character_set(mysql, "utf8mb4") != 0)
+		(void)fail_set(fail, (int)mysql_errno(mysql), "cannot connect: %s", mysql_error(mysql));
+	else if (file.tls && mysql_get_ssl_cipher(mysql) == NULL)
+		(void)fail_set(fail, 0, "%s asks for TLS, but the server offers none; the unencrypted connection was closed unused",
+			options->option_file);
+	else
+		return conn;
+	sql_conn_close(conn);
+	return NULL;
+}
+
+void sql_conn_close(struct sql_conn *conn)
+{
+	if (conn == NULL)
+		return;
+	mysql_close(conn->mysql);
+	free(conn);
+}
+
+int sql_conn_fd(const struct sql_conn *conn)
+{
+	return (int)conn->mysql->net.fd;
+}
+
+unsigned long sql_conn_id(const struct sql_conn *conn)
+{
+	return mysql_thread_id(conn->mysql);
+}
+
+bool sql_conn_is_alive(struct sql_conn *conn)
+{
+	return mysql_ping(conn->mysql) == 0;
+}
+
+static int session_set(struct sql_conn *conn, const char *statement, struct fail *fail)
+{
+	if (mysql_query(conn->mysql, statement) == 0)
+		return 0;
+	return fail_set(fail, (int)mysql_errno(conn->mysql), "cannot prepare the session (%s): %s", statement, mysql_error(conn->mysql));
+}
+
+/* MariaDB counts in seconds and for all statements, MySQL in milliseconds and for SELECT. A proxy may hide which it is. */
+static int limit_set(struct sql_conn *conn, unsigned ms, struct fail *fail)
+{
+	char words[2][80];
+	(void)snprintf(words[0], sizeof(words[0]), "SET SESSION max_statement_time = %u.%03u", ms / 1000, ms % 1000);
+	(void)snprintf(words[1], sizeof(words[1]), "SET SESSION max_execution_time = %u", ms);
+	int guess = strstr(mysql_get_server_info(conn->mysql), "MariaDB") != NULL ? 0 : 1;
+	int error = session_set(conn, words[guess], fail);
+	return error == CODE_NO_VARIABLE ? session_set(conn, words[1 - guess], fail) : error;
+}
+
+int sql_conn_prepare(struct sql_conn *conn, unsigned limit_ms, struct fail *fail)
+{
+	int error = 0;
+	if (!conn->is_prepared) {
+		error = session_set(conn, "SET SESSION lock_wait_timeout = 5, innodb_lock_wait_timeout = 5", fail);
+		if (error == 0)
+			error = session_set(conn, "SET SESSION TRANSACTION READ ONLY", fail);
+		conn->is_prepared = error == 0;
+	}
+	if (error == 0 && conn->limit_ms != limit_ms) {
+		error = limit_set(conn, limit_ms, fail);
+		conn->limit_ms = error == 0 ? limit_ms : 0;
+	}
+	return error;
+}
+
+char *sql_conn_bind(struct sql_conn *conn, const char *statement, char *const *args, size_t n_args, size_t *out_len)
+{
+	size_t size = strlen(statement) + 1;
+	for (size_t i = 0; i < n_args; i++) /* escaping at most doubles */
+		size += args[i] != NULL ? 2 * strlen(args[i]) + 3 : 4;
+	char *text = malloc(size), *to = text;
+	if (text == NULL)
+		abort();
+	for (size_t i = 0; i < n_args; i++) {
+		const char *mark = sql_text_placeholder(statement);
+		to = (char *)mempcpy(to, statement, (size_t)(mark - statement));
+		statement = mark + 1;
+		if (args[i] == NULL) {
+			to = stpcpy(to, "NULL");
+			continue;
+		}
+		*to++ = '\'';
+		to += mysql_real_escape_string(conn->mysql, to, args[i], (unsigned long)strlen(args[i]));
+		*to++ = '\'';
+	}
+	to = stpcpy(to, statement);
+	*out_len = (size_t)(to - text);
+	return text;
+}
+
+static bool answer_fail(struct sql_conn *conn, struct sql_answer *answer)
+{
+	unsigned code = mysql_errno(conn->mysql);
+	bool lost = (code >= CR_MIN_ERROR && code <= CR_MAX_ERROR) || code == CODE_SHUTDOWN || code == CODE_KILLED;
+	if (lost)
+		sql_answer_fail(answer, SQL_UNKNOWN, code, "the statement was sent and its answer was lost: %s", mysql_error(conn->mysql));
+	else
+		sql_answer_fail(answer, SQL_FAILED, code, "%s", mysql_error(conn->mysql));
+	return !lost;
+}
+
+static bool rows_fetch(struct sql_conn *conn, MYSQL_RES *result, struct sql_answer *answer)
+{
+	sql_answer_columns(answer, mysql_num_fields(result));
+	const MYSQL_FIELD *fields = mysql_fetch_fields(result);
+	for (size_t i = 0; i < answer->n_columns; i++)
+		sql_answer_name(answer, i, fields[i].name);
+
+	MYSQL_ROW row;
+	while ((row = mysql_fetch_row(result)) != NULL) {
+		sql_answer_row(answer, row, mysql_fetch_lengths(result));
+		if (!sql_answer_fits(answer)) {
+			(void)shutdown(sql_conn_fd(conn), SHUT_RDWR);
+			sql_answer_fail(answer, SQL_FAILED, 0, "the result has more than %d rows, or 64 MiB: ask for less", SQL_ROWS_MAX);
+			return false;
+		}
+	}
+	return mysql_errno(conn->mysql) == 0 || answer_fail(conn, answer);
+}
+
+/* A CALL ends with one more result; left unread it would be taken for the next statement's. */
+static bool rest_skip(struct sql_conn *conn, struct sql_answer *answer)
+{
+	int more;
+	while ((more = mysql_next_result(conn->mysql)) == 0) {
+		MYSQL_RES *result = mysql_use_result(conn->mysql);
+		if (result != NULL)
+			mysql_free_result(result);
+	}
+	return more < 0 || answer_fail(conn, answer);
+}
+
+bool sql_conn_run(struct sql_conn *conn, const char *text, size_t len, struct sql_answer *answer)
+{
+	if (mysql_real_query(conn->mysql, text, (unsigned long)len) != 0)
+		return answer_fail(conn, answer);
+	MYSQL_RES *result = mysql_use_result(conn->mysql);
+	if (result == NULL && mysql_errno(conn->mysql) != 0)
+		return answer_fail(conn, answer);
+	bool usable = result == NULL || rows_fetch(conn, result, answer);
+	if (result != NULL)
+		mysql_free_result(result);
+	return usable && (answer->outcome != SQL_OK || rest_skip(conn, answer));
+}
+
+void sql_conn_kill(struct sql_conn *conn, unsigned long id)
+{
+	char text[48];
+	(void)snprintf(text, sizeof(text), "KILL QUERY %lu", id);
+	(void)mysql_query(conn->mysql, text);
+}
+
+const char *sql_library(void)
+{
+	static char text[64];
+#ifdef MARIADB_BASE_VERSION
+	(void)snprintf(text, sizeof(text), "MariaDB Connector/C %s", mysql_get_client_info());
+#else
+	(void)snprintf(text, sizeof(text), "libmysqlclient %s", mysql_get_client_info());
+#endif
+	return text;
+}
