@@ -278,6 +278,7 @@ static void state(struct request *request)
 	json_add_bool(answer, "deny_implicit", settings.deny_implicit);
 	json_add_int(answer, "members", cluster_count());
 	json_add_int(answer, "updates", update_count());
+	json_add_int(answer, "requests", web_busy()); /* this one included */
 	cache_describe(answer);
 	request_json(request, 200, answer);
 }
