@@ -41,7 +41,7 @@ class TestLab(lab_module.Lab):
 
 	def units(self, stage=None):
 		"""{name: unit} of all units."""
-		found = self.upgctl("list", *([stage] if stage else []), json=True)
+		found = self.upgctl("list", *(["--stage", stage] if stage else []), json=True)
 		return {u["name"]: u for u in found["units"]}
 
 	def wait_for_state(self, *states, seconds=120):

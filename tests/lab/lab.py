@@ -83,7 +83,7 @@ class Lab:
 	# life
 
 	def start(self):
-		for name in ("log", "cnf", "lb", "secrets", "state", "fault", "packages"):
+		for name in ("log", "cnf", "lb", "secrets", "state", "backup", "fault", "packages"):
 			(self.dir / name).mkdir(parents=True, exist_ok=True)
 		if (self.dir / "lab.json").exists():
 			raise LabError(f"{self.dir}: a lab was here before; take another directory or remove it")
@@ -121,7 +121,7 @@ class Lab:
 
 	def _missing(self):
 		need = {"mariadbd": "mariadb-server-core", "mariadb-install-db": "mariadb-server-core", "mariadb": "mariadb-client-core",
-			"my_print_defaults": "mariadb-client-core", "haproxy": "haproxy"}
+			"my_print_defaults": "mariadb-client-core", "mysqldump": "mariadb-client", "haproxy": "haproxy"}
 		path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 		os.environ["PATH"] = path if "/usr/sbin" not in os.environ.get("PATH", "").split(":") else os.environ["PATH"]
 		missing = sorted({package for tool, package in need.items() if not shutil.which(tool, path=path)})

@@ -12,6 +12,7 @@ import ctypes
 import os
 import pathlib
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,6 +157,8 @@ class Procs:
 
 	def start(self, name, argv, env=None):
 		path = self.log_dir / f"{name}.log"
+		if not shutil.which(str(argv[0]), path=self.env["PATH"]):
+			raise LabError(f"{argv[0]}: not there (not built, not installed?)")
 		with open(path, "ab") as log:
 			popen = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
 				env={**self.env, **(env or {})}, preexec_fn=_die_with(os.getpid()))
@@ -203,7 +206,6 @@ def guard_main(mark, directory):
 	for pid, command in sweep(mark).items():
 		print(f"guard: ended {pid} {command}", flush=True)
 	if directory and word == b"":
-		import shutil
 		shutil.rmtree(directory, ignore_errors=True)
 
 

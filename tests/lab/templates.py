@@ -107,10 +107,10 @@ nodes = (
 {nodes}
 );
 balancers = {{
-	main = {{ backend = "be_ox"; url = "{lab.main_urls[0]}";
+	main = {{ backend = "be_ox";
 		sockets = {strings([f"{d}/lb/lb1.sock", f"{d}/lb/lb2.sock"])};
 		masters = {strings([f"{d}/lb/lb1-master.sock", f"{d}/lb/lb2-master.sock"])}; }};
-	secondary = {{ backend = "be_ox_new"; url = "{lab.secondary_url}";
+	secondary = {{ backend = "be_ox_new";
 		sockets = {strings([f"{d}/lb/sec.sock"])};
 		masters = {strings([f"{d}/lb/sec-master.sock"])}; }};
 }};
@@ -124,9 +124,8 @@ databases = {{
 	);
 }};
 vars = {{
-	sbin = "";
-	from = "{lab.release}";
-	src_server = "oxserver";
-	dst_server = "oxserver-new";
+	sbin = ""; from = "{lab.release.split("-")[0]}"; old_fleet = "oxserver"; new_fleet = "oxserver-new"; redirect = "{lab.secondary_url}";
+	backup_cnf = "{d}/cnf/root1.cnf"; backup_dir = "{d}/backup"; soak = "1s"; settle = "1s"; drain = "30s";
 }};
+pace = {{ watch = "200ms"; observe = "500ms"; in_flight = 8; }};
 """

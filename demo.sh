@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Shows a rollout from 7.10.5 to 7.10.6: five nodes, twelve schemata, 200 users, on this machine and for nobody else to see.
+# Exit 0: the rollout is done and no request of any user failed.
+#   ./demo.sh          start, roll out, report, stop everything
+#   ./demo.sh --keep   leave the site up afterwards and say how to look at it
+set -u
+top=$(cd "$(dirname "$0")" && pwd) || exit 1
+. "$top/tests/deps.sh"
+export LC_ALL=C.UTF-8
+
+keep=""
+case "${1-}" in
+"") ;;
+--keep) keep=1 ;;
+*) echo "usage: demo.sh [--keep]" >&2; exit 2 ;;
+esac
+
+deps_need $deps_build $deps_lab || exit 1
+build=${UPGD_BUILD:-$top/build}
+# A checkout that belongs to another user: build beside it.
+{ [ -w "$top" ] && { [ ! -e "$build" ] || [ -w "$build" ]; }; } || [ -n "${UPGD_BUILD-}" ] || build=${XDG_CACHE_HOME:-$HOME/.cache}/upgd-build
+echo "building in $build"
+deps_meson "$build" && ninja -C "$build" >"$build/demo.log" 2>&1 || { tail -n 30 "$build/demo.log" >&2; echo "demo: the build failed" >&2; exit 1; }
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/upgd-demo-XXXXXX") || exit 1
+finish() {
+	code=$?
+	trap - EXIT INT TERM HUP
+	if [ -z "$keep" ]; then
+		/usr/bin/python3 "$top/tests/lab/lab.py" down "$dir"
+		if [ "$code" = 0 ] || [ "$code" = 130 ]; then rm -rf "$dir"; else echo "logs: $dir" >&2; fi
+	fi
+	exit "$code"
+}
+trap finish EXIT
+trap 'keep=""; exit 130' INT TERM HUP
+
+echo "starting five nodes, two database servers, three HAProxy, 200 users"
+watch="--for $$"
+[ -n "$keep" ] && watch=""
+/usr/bin/python3 "$top/tests/lab/lab.py" up "$dir" --build "$build" --users 200 --upgd $watch || exit 1
+upgctl="$build/ctl/upgctl --socket $dir/upgd.sock"
+
+echo "\$ upgctl start --to 7.10.6 --set package=7.10.6-44 --yes --wait"
+$upgctl start --to 7.10.6 --set package=7.10.6-44 --yes --wait --reason "demo.sh"
+started=$?
+echo
+/usr/bin/python3 "$top/tests/lab/report.py" "$dir"
+code=$?
+[ "$started" = 0 ] || { echo "demo: upgctl start ended with $started" >&2; code=1; }
+if [ -n "$keep" ]; then
+	cat <<-END
+
+	The site is still up. Look at it:
+	  $upgctl status
+	  $upgctl list
+	  $upgctl report
+	  tail -f $dir/users.log
+	End it:
+	  /usr/bin/python3 $top/tests/lab/lab.py down $dir && rm -rf $dir
+	END
+fi
+exit "$code"
