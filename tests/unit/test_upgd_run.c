@@ -36,6 +36,7 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static char *path(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static char *path(const char *format, ...)
 {
 	static char paths[8][512];
