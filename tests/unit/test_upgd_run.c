@@ -514,7 +514,7 @@ static void test_read(void **state)
 	char text[600];
 	const char *const files[] = { "small", "big", "none" }, *const states[] = { "exited", "refused", "refused" };
 	for (size_t i = 0; i < 3; i++) {
-		(void)snprintf(text, sizeof(text), "{\"op\":\"read\",\"id\":\"r\",\"file\":\"%s\"}", path(files[i]));
+		(void)snprintf(text, sizeof(text), "{\"op\":\"read\",\"id\":\"r\",\"file\":\"%s\"}", path("%s", files[i]));
 		say(&serve, text);
 		json_cleanup struct json_object *end = await(&serve, "r", NULL);
 		assert_string_equal(str(end, "state"), states[i]);
