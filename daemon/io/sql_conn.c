@@ -23,6 +23,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#ifdef MARIADB_BASE_VERSION
+/* Follows the session's NO_BACKSLASH_ESCAPES; Oracle's function of that name refuses to work then, and has another one. */
+#define escape(mysql, to, from, len) mysql_real_escape_string(mysql, to, from, len)
+#else
+#define escape(mysql, to, from, len) mysql_real_escape_string_quote(mysql, to, from, len, '\'')
+#define CER_MIN_ERROR CR_MIN_ERROR
+#define CER_MAX_ERROR CR_MAX_ERROR
+#endif
+
 enum {
 	CODE_SHUTDOWN = 1053, CODE_KILLED = 1927, /* the connection is gone: no answer to the statement */
 	CODE_NO_VARIABLE = 1193,
@@ -52,7 +61,7 @@ void sql_conn_thread_end(void)
 	mysql_thread_end();
 }
 
-static int conn_options(MYSQL *mysql, const struct sql_conn_options *options, bool tls)
+static int conn_options(MYSQL *mysql, const struct sql_conn_options *options, const struct sql_options *file)
 {
 	unsigned off = 0;
 	int failed = mysql_options(mysql, MYSQL_READ_DEFAULT_FILE, options->option_file);
@@ -63,12 +72,13 @@ static int conn_options(MYSQL *mysql, const struct sql_conn_options *options, bo
 	failed |= mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &options->connect_s);
 	failed |= mysql_options(mysql, MYSQL_OPT_LOCAL_INFILE, &off);
 	failed |= mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-#ifndef MARIADB_BASE_VERSION
-	unsigned required = SSL_MODE_REQUIRED;
-	if (tls)
-		failed |= mysql_options(mysql, MYSQL_OPT_SSL_MODE, &required); /* the file's ssl-mode is read later and wins */
+#ifdef MARIADB_BASE_VERSION
+	(void)file; /* the library reads what was checked */
 #else
-	(void)tls;
+	/* Oracle's knows ssl-mode only; one in the file is read later and wins. */
+	unsigned mode = file->verify ? SSL_MODE_VERIFY_IDENTITY : SSL_MODE_REQUIRED;
+	if (file->tls)
+		failed |= mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode);
 #endif
 	return failed;
 }
@@ -85,7 +95,7 @@ struct sql_conn *sql_conn_open(const struct sql_conn_options *options, struct fa
 	if (mysql == NULL || conn == NULL)
 		abort();
 	conn->mysql = mysql;
-	if (conn_options(mysql, options, file.tls) != 0 || mysql_real_connect(mysql, NULL, NULL, NULL, NULL, 0, NULL, 0) == NULL ||
+	if (conn_options(mysql, options, &file) != 0 || mysql_real_connect(mysql, NULL, NULL, NULL, NULL, 0, NULL, 0) == NULL ||
 		mysql_set_character_set(mysql, "utf8mb4") != 0)
 		(void)fail_set(fail, (int)mysql_errno(mysql), "cannot connect: %s", mysql_error(mysql));
 	else if (file.tls && mysql_get_ssl_cipher(mysql) == NULL)
@@ -171,7 +181,7 @@ char *sql_conn_bind(struct sql_conn *conn, const char *statement, char *const *a
 			continue;
 		}
 		*to++ = '\'';
-		to += mysql_real_escape_string(conn->mysql, to, args[i], (unsigned long)strlen(args[i]));
+		to += escape(conn->mysql, to, args[i], (unsigned long)strlen(args[i]));
 		*to++ = '\'';
 	}
 	to = stpcpy(to, statement);
@@ -182,7 +192,8 @@ char *sql_conn_bind(struct sql_conn *conn, const char *statement, char *const *a
 static bool answer_fail(struct sql_conn *conn, struct sql_answer *answer)
 {
 	unsigned code = mysql_errno(conn->mysql);
-	bool lost = (code >= CR_MIN_ERROR && code <= CR_MAX_ERROR) || code == CODE_SHUTDOWN || code == CODE_KILLED;
+	bool lost = (code >= CR_MIN_ERROR && code <= CR_MAX_ERROR) || (code >= CER_MIN_ERROR && code <= CER_MAX_ERROR) ||
+		code == CODE_SHUTDOWN || code == CODE_KILLED;
 	if (lost)
 		sql_answer_fail(answer, SQL_UNKNOWN, code, "the statement was sent and its answer was lost: %s", mysql_error(conn->mysql));
 	else

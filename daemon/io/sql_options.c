@@ -70,8 +70,10 @@ static int flag_scan(const struct place *place, const char *key, const char *val
 	if (value == NULL || (strcmp(value, "1") != 0 && strcmp(value, "0") != 0))
 		return fail_set(fail, -EINVAL, "%s:%u: write \"%s=1\" (or =0): the client library takes anything else for 0 and would not protect the connection",
 			place->file, place->line, key);
-	if (value[0] == '1')
+	if (value[0] == '1') {
 		scan->out->tls = true;
+		scan->out->verify |= strcmp(key, "ssl") != 0;
+	}
 	return 0;
 }
 

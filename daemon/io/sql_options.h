@@ -10,7 +10,8 @@
 #include <stdbool.h>
 
 struct sql_options {
-	bool tls; /* the file asks for an encrypted connection: one without a cipher is not to be used */
+	bool tls;    /* the file asks for an encrypted connection: one without a cipher is not to be used */
+	bool verify; /* by ssl-verify-server-cert=1 */
 };
 
 /* group NULL: none beside [client]. Refuses, with file and line, what would not mean what its writer thinks. */
