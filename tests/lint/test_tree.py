@@ -82,7 +82,7 @@ def code(path):
 
 
 def test_no_naps_in_tests():
-	"""Tests wait on a condition. The stand-in node may be slow on purpose; a poll interval says that it is one."""
+	"""Tests wait on a condition. The stand-in node may be slow on purpose; a poll interval stands in a loop with a deadline."""
 	wrong = []
 	for path in C:
 		if name(path).startswith("tests/") and not name(path).startswith("tests/lab/node/"):
@@ -90,8 +90,9 @@ def test_no_naps_in_tests():
 	for path in SCRIPTS:
 		if path == pathlib.Path(__file__).resolve():
 			continue
-		for number, line in enumerate(path.read_text().splitlines(), 1):
-			if re.search(r"\btime\.sleep\(|^\s*sleep\s", line) and "poll interval" not in line:
+		lines = path.read_text().splitlines()
+		for number, line in enumerate(lines, 1):
+			if re.search(r"\btime\.sleep\(|^\s*sleep\s", line) and "poll interval" not in line and "deadline" not in "".join(lines[max(0, number - 6):number]):
 				wrong.append(f"{name(path)}:{number}: {line.strip()}")
 	assert not wrong, "\n".join(wrong)
 
