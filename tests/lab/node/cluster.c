@@ -66,8 +66,9 @@ static void adopt_sessions(int port)
 	if (rmi_call("127.0.0.1", port, "_sessions", request, TELL_MS, &answer, &fail) < 0 ||
 		json_get_object(answer, "ok", &sessions, &fail) != 0)
 		return;
-	json_object_object_foreach(sessions, id, cid)
-		session_put(id, json_object_get_int(cid));
+	struct json_object_iter at;
+	json_object_object_foreachC(sessions, at)
+		session_put(at.key, json_object_get_int(at.val));
 }
 
 void cluster_join(void)

@@ -143,7 +143,7 @@ const char *db_quote(struct db *db, const char *text)
 	return out;
 }
 
-static int query(struct db *db, struct fail *fail, const char *format, va_list args)
+static printf_like(3, 0) int query(struct db *db, struct fail *fail, const char *format, va_list args)
 {
 	char *sql = NULL;
 	int n = vasprintf(&sql, format, args);
@@ -161,7 +161,7 @@ int64_t db_exec(struct db *db, struct fail *fail, const char *format, ...)
 	return rc == 0 ? (int64_t)mysql_affected_rows(db->mysql) : rc;
 }
 
-static struct json_object *fetch(struct db *db, struct fail *fail, const char *format, va_list args)
+static printf_like(3, 0) struct json_object *fetch(struct db *db, struct fail *fail, const char *format, va_list args)
 {
 	MYSQL_RES *result = query(db, fail, format, args) == 0 ? mysql_store_result(db->mysql) : NULL;
 	if (result == NULL)

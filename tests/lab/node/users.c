@@ -46,10 +46,11 @@ static bool look_at_schema(struct request *request, const struct context *contex
 	if (ledger_read(context->pool, context->schema, &ledger, &fail) < 0)
 		return trouble_set(trouble, "DBP-0001", "Cannot get connection to database %d.", context->pool) == 0;
 	*version = 0;
-	json_object_object_foreach(ledger.ran, name, successful)
+	struct json_object_iter at;
+	json_object_object_foreachC(ledger.ran, at)
 	{
-		*version += json_object_get_boolean(successful);
-		if (!json_object_object_get_ex(site.by_name, name, NULL))
+		*version += json_object_get_boolean(at.val);
+		if (!json_object_object_get_ex(site.by_name, at.key, NULL))
 			request_header(request, "X-Lab-Mismatch", "old-code-new-schema");
 	}
 	if (ledger_has_pending(&ledger))

@@ -29,6 +29,7 @@ struct exchange {
 	struct evhttp_request *http; /* NULL: the client went away */
 	void (*handle)(struct request *request);
 	atomic_bool is_counted;
+	bool is_handled; /* the worker is done with it */
 };
 
 struct post {
@@ -134,17 +135,27 @@ static void free_exchange(struct exchange *exchange)
 	free(exchange);
 }
 
+/* The answer is written; only now a stop may go on. */
+static void on_sent(struct evhttp_request *http, void *arg)
+{
+	struct exchange *exchange = arg;
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http), NULL, NULL);
+	uncount(exchange);
+	free_exchange(exchange);
+}
+
 static void send_answer(struct exchange *exchange)
 {
 	struct request *request = &exchange->request;
 	struct evkeyvalq *headers = evhttp_request_get_output_headers(exchange->http);
-	evhttp_connection_set_closecb(evhttp_request_get_connection(exchange->http), NULL, NULL);
+	evhttp_request_set_on_complete_cb(exchange->http, on_sent, exchange);
 	evhttp_add_header(headers, "X-Lab-Node", site.name);
 	evhttp_add_header(headers, "X-Lab-Version", site.version);
 	if (is_stopping)
 		evhttp_add_header(headers, "Connection", "close");
-	json_object_object_foreach(request->headers, name, value)
-		evhttp_add_header(headers, name, json_object_get_string(value));
+	struct json_object_iter at;
+	json_object_object_foreachC(request->headers, at)
+		evhttp_add_header(headers, at.key, json_object_get_string(at.val));
 	struct evbuffer *body = evbuffer_new();
 	if (request->text != NULL)
 		evbuffer_add(body, request->text, strlen(request->text));
@@ -155,20 +166,24 @@ static void send_answer(struct exchange *exchange)
 static void on_handled(void *arg)
 {
 	struct exchange *exchange = arg;
-	uncount(exchange);
-	if (exchange->request.is_silent && exchange->http != NULL)
-		return; /* freed when the client goes */
-	if (exchange->http != NULL)
+	exchange->is_handled = true;
+	if (exchange->http != NULL && !exchange->request.is_silent) {
 		send_answer(exchange);
-	free_exchange(exchange);
+		return;
+	}
+	uncount(exchange);
+	if (exchange->http == NULL)
+		free_exchange(exchange); /* else when the client goes */
 }
 
 static void on_client_gone(struct evhttp_connection *connection, void *arg)
 {
 	struct exchange *exchange = arg;
 	exchange->http = NULL;
-	if (exchange->request.is_silent)
-		web_post(on_handled, exchange);
+	if (!exchange->is_handled)
+		return; /* the worker still has it */
+	uncount(exchange);
+	free_exchange(exchange);
 }
 
 static void handle(void *arg)
