@@ -414,7 +414,7 @@ static void test_secrets(void **state)
 	file_write(path("secrets/open"), "x\n", 0644);
 	struct serve serve = serve_start(NULL);
 	/* Printed in two writes, too. */
-	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done",
+	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done; printf tr0ub4dor",
 		"{\"env\":{\"PW\":\"${secret.pw}\"}}");
 	json_object_put(await(&serve, "a", "running"));
 	char command[400];
@@ -422,7 +422,7 @@ static void test_secrets(void **state)
 	assert_int_equal(system(command), 0);
 	file_write(path("go"), "", 0600);
 	json_cleanup struct json_object *end = await(&serve, "a", NULL);
-	assert_string_equal(str(end, "out"), "[secret] [secret]\n[secret]\n0\n");
+	assert_string_equal(str(end, "out"), "[secret] [secret]\n[secret]\n0\n[secret]");
 	(void)snprintf(command, sizeof(command), "! grep -rq tr0ub4dor %s/state", dir);
 	assert_int_equal(system(command), 0);
 	const char *const bad[] = { "${secret.open}", "${secret.none}", "${secret.../x}", "${secret.pw" };
