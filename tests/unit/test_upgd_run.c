@@ -414,7 +414,7 @@ static void test_secrets(void **state)
 	file_write(path("secrets/open"), "x\n", 0644);
 	struct serve serve = serve_start(NULL);
 	/* Printed in two writes, too. */
-	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done; printf tr0ub4dor",
+	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done; printf $PW",
 		"{\"env\":{\"PW\":\"${secret.pw}\"}}");
 	json_object_put(await(&serve, "a", "running"));
 	char command[400];
