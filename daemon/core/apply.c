@@ -24,6 +24,7 @@ static void *grow(void *array, uint32_t n, size_t size)
 static int apply_start(struct rollout *r, const struct record *rec)
 {
 	r->started_ms = rec->at_ms;
+	r->epoch = rec->epoch;
 	r->approve_all = rec->code & START_APPROVE_ALL;
 	r->on_failure_continue = rec->code & START_CONTINUE;
 	r->state = ROLLOUT_PLANNING;

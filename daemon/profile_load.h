@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * Reads a profile's text into a struct profile and proves what can be proved without a site: names resolve, every ${name} is in
+ * scope, windows open and close in pairs, nothing waits inside one, every step before a pivot says how it is undone. Whether the
+ * stages can reach their end is proved by core/rehearse.c.
+ */
+
+#include "daemon/core/profile.h"
+#include "daemon/io/conf.h"
+
+/*
+ * Owned by the caller; NULL if errors were recorded (all of them) or the text could not be read (fail). params: KEY, VALUE, KEY, VALUE ...,
+ * NULL, or NULL: without a rollout, defaults only. With params every one that is required, unknown or ill-formed is recorded.
+ */
+struct profile *profile_load(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail);
+struct profile *profile_parse(const char *text, const char *name_for_errors, const char *const *params, struct conf_errors *errors,
+	struct fail *fail);

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proofs at load. Scope: a template may name a parameter, a column of its own row, something captured by an earlier step of the same
+ * unit, the lane it runs on, any node of a fleet, or a count. Windows: opened once, closed once, nothing waits inside, pivot inside
+ * it or none. Way back: every step before the pivot that acts says how it is undone, if only "none".
+ */
+#include "profile_prove.h"
+
+#include "daemon/render/template.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct scope {
+	const struct profile *profile;
+	const struct stage *stage; /* NULL: no row (a set's own query) */
+	size_t steps;              /* captures of steps [0, steps) are there */
+	bool lane;                 /* runs somewhere */
+	bool secrets;
+	const struct conf_node *at;
+	const char *where;         /* for the message */
+	struct conf_errors *errors;
+};
+
+static bool captured(const struct scope *s, const char *name)
+{
+	for (size_t i = 0; s->stage != NULL && i < s->steps; i++)
+		for (size_t k = 0; k < s->stage->steps[i].n_captures; k++)
+			if (strcmp(s->stage->steps[i].captures[k].name, name) == 0)
+				return true;
+	return false;
+}
+
+static bool param_known(const struct profile *p, const char *name)
+{
+	for (size_t i = 0; i < p->n_params; i++)
+		if (strcmp(p->params[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static bool column_known(const struct set *set, const char *name)
+{
+	return set->from != SET_SQL || strcmp(name, "name") == 0 || (set->query != NULL && strstr(set->query, name) != NULL);
+}
+
+static bool in_scope(const struct scope *s, const char *name)
+{
+	const struct set *set = s->stage != NULL ? &s->profile->sets[s->stage->set] : NULL;
+	size_t len = set != NULL ? strlen(set->name) : 0;
+	if (strncmp(name, "param.", 6) == 0)
+		return param_known(s->profile, name + 6);
+	if (strcmp(name, "rollout") == 0 || strcmp(name, "cluster.name") == 0)
+		return true;
+	if (strncmp(name, "secret.", 7) == 0)
+		return s->secrets;
+	if (strncmp(name, "capture.", 8) == 0)
+		return captured(s, name + 8);
+	if (strncmp(name, "lane.", 5) == 0)
+		return s->lane;
+	if (strncmp(name, "old.", 4) == 0 || strncmp(name, "new.", 4) == 0)
+		return s->profile->set_node >= 0;
+	if (strncmp(name, "count.", 6) == 0)
+		return strcmp(name, "count.old.up") == 0 || strcmp(name, "count.new.up") == 0;
+	return set != NULL && strncmp(name, set->name, len) == 0 && name[len] == '.' && column_known(set, name + len + 1);
+}
+
+static int check_name(void *arg, const char *name)
+{
+	const struct scope *s = arg;
+	if (!in_scope(s, name))
+		conf_error(s->errors, s->at, "%s: ${%s} is not known here", s->where, name);
+	return 0;
+}
+
+static void check_text(const struct scope *s, const char *text)
+{
+	struct fail fail;
+	if (text != NULL && template_names(text, check_name, (void *)(uintptr_t)s, &fail) == -EINVAL)
+		conf_error(s->errors, s->at, "%s: %s", s->where, fail.text);
+}
+
+static void check_list(const struct scope *s, char *const *list)
+{
+	for (size_t i = 0; list != NULL && list[i] != NULL; i++)
+		check_text(s, list[i]);
+}
+
+static void check_probe(const struct scope *outer, uint16_t index)
+{
+	const struct probe *probe = &outer->profile->probes[index];
+	char where[160];
+	(void)snprintf(where, sizeof(where), "%s, probe %s", outer->where, probe->name);
+	struct scope s = *outer;
+	s.where = where;
+	s.secrets = probe->kind == PROBE_RUN;
+	check_text(&s, probe->target);
+	check_text(&s, probe->query);
+	check_list(&s, probe->args);
+	check_list(&s, probe->env);
+	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
+		if (!captured(&s, probe->expected))
+			conf_error(s.errors, s.at, "%s: compares with \"%s\", which no earlier step captures", where, probe->expected);
+	} else {
+		check_text(&s, probe->expected);
+	}
+	if (probe->expect == EXPECT_NONE)
+		conf_error(s.errors, s.at, "%s: expects nothing, so it can prove nothing; give it rows, equals, match, min, max, contains, subset_of or same_as", where);
+}
+
+static void check_probes(const struct scope *s, const uint16_t *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		check_probe(s, list[i]);
+}
+
+static void check_action(const struct scope *outer, const struct action *act)
+{
+	struct scope s = *outer;
+	s.secrets = act->kind == ACTION_RUN;
+	check_list(&s, act->argv);
+	check_list(&s, act->env);
+	check_text(&s, act->file);
+	if (!act->restore)
+		check_text(&s, act->to);
+}
+
+static void check_captures(const struct scope *outer, const struct step *step)
+{
+	for (size_t i = 0; i < step->n_captures; i++) {
+		int index = profile_probe(outer->profile, step->captures[i].probe);
+		if (index < 0)
+			continue;
+		const struct probe *probe = &outer->profile->probes[index];
+		struct scope s = *outer;
+		s.secrets = probe->kind == PROBE_RUN;
+		check_text(&s, probe->target);
+		check_text(&s, probe->query);
+		check_list(&s, probe->args);
+		check_list(&s, probe->env);
+	}
+}
+
+static void prove_place(const struct scope *s, const struct profile *p, const struct step *step)
+{
+	bool is_node = (int)s->stage->set == p->set_node;
+	bool needs = step->act.kind == ACTION_RUN || step->act.kind == ACTION_EDIT;
+	if (needs && step->n_on == 0)
+		conf_error(s->errors, s->at, "%s: says not where; on = \"self\", \"old\", \"new\" or \"local\"", s->where);
+	for (size_t i = 0; i < step->n_on; i++)
+		if (step->on[i] == LANE_ON_SELF && !is_node)
+			conf_error(s->errors, s->at, "%s: on = \"self\", but its rows are no nodes", s->where);
+	if (step->act.kind == ACTION_SERVER && !is_node)
+		conf_error(s->errors, s->at, "%s: sets a server, but its rows are no nodes", s->where);
+}
+
+static void prove_step(const struct profile *p, const struct stage *stage, size_t index, bool past_pivot, const struct conf_node *node,
+	struct conf_errors *errors)
+{
+	const struct step *step = &stage->steps[index];
+	char where[120];
+	(void)snprintf(where, sizeof(where), "%s/%s", stage->name, step->name);
+	struct scope s = { .profile = p, .stage = stage, .steps = index, .lane = step->n_on > 0, .at = node, .where = where, .errors = errors };
+	check_action(&s, &step->act);
+	check_action(&s, &step->undo);
+	check_captures(&s, step);
+	s.steps = index + 1;
+	check_probes(&s, step->verify, step->n_verify);
+	check_probes(&s, step->done_when, step->n_done_when);
+	check_probes(&s, step->undo_verify, step->n_undo_verify);
+	prove_place(&s, p, step);
+	bool acts = step->act.kind == ACTION_RUN || step->act.kind == ACTION_EDIT || step->act.kind == ACTION_SERVER;
+	if (acts && step->act.kind == ACTION_RUN && conf_get(node, "resolve") == NULL)
+		conf_error(errors, node, "%s: says not what to do when its answer is lost; resolve = \"rerun\", \"probe\", \"attach\" or \"ask\"", where);
+	if (acts && stage->has_pivot && !past_pivot && !step->pivot && conf_get(node, "undo") == NULL)
+		conf_error(errors, node, "%s: comes before the pivot and says not how it is undone; undo = { ... } or \"none\"", where);
+	if ((step->skip_if_done || step->resolve == RESOLVE_PROBE) && step->n_done_when == 0 && step->n_verify == 0)
+		conf_error(errors, node, "%s: needs done_when: there is nothing to ask", where);
+}
+
+static void prove_window(const struct stage *stage, const struct conf_node *steps, struct conf_errors *errors)
+{
+	const struct step *open = NULL;
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		const struct step *step = &stage->steps[i];
+		const struct conf_node *node = &steps->children[i];
+		bool waits = step->act.kind == ACTION_APPROVE || step->act.kind == ACTION_WAIT;
+		if (open != NULL && waits)
+			conf_error(errors, node, "%s/%s: waits inside a window, with tenants down; move it before the window", stage->name, step->name);
+		if (step->window == WINDOW_OPEN && open != NULL)
+			conf_error(errors, node, "%s/%s: opens a window inside a window", stage->name, step->name);
+		if (step->window == WINDOW_CLOSE && open == NULL)
+			conf_error(errors, node, "%s/%s: closes a window that is not open", stage->name, step->name);
+		if (step->window == WINDOW_CLOSE && open != NULL &&
+			(open->only_with_tenants != step->only_with_tenants || open->only_without_tenants != step->only_without_tenants))
+			conf_error(errors, node, "%s/%s: closes the window on another condition than %s opens it", stage->name, step->name, open->name);
+		open = step->window == WINDOW_OPEN ? step : step->window == WINDOW_CLOSE ? NULL : open;
+	}
+	if (open != NULL)
+		conf_error(errors, steps, "%s/%s opens a window that no step closes: its tenants would stay down", stage->name, open->name);
+}
+
+static void prove_order(const struct profile *p, const struct conf_node *list, struct conf_errors *errors)
+{
+	uint32_t done = 0;
+	for (size_t turn = 0; turn < p->n_stages; turn++)
+		for (size_t i = 0; i < p->n_stages; i++)
+			if (((p->stages[i].after | p->stages[i].same) & ~done) == 0)
+				done |= 1u << i;
+	for (size_t i = 0; i < p->n_stages; i++)
+		if ((done & (1u << i)) == 0)
+			conf_error(errors, &list->children[i], "stage %s can never start: its `after` and `same` go in a circle", p->stages[i].name);
+}
+
+static void prove_sets(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
+{
+	const struct conf_node *sets = conf_get(root, "sets");
+	for (size_t i = 1; i < p->n_sets; i++) {
+		const struct set *set = &p->sets[i];
+		struct stage as_row = { .set = (uint8_t)i };
+		struct scope s = { .profile = p, .stage = &as_row, .at = &sets->children[i - 1], .where = set->name, .errors = errors };
+		if (set->class_probe != NULL && profile_probe(p, set->class_probe) < 0)
+			conf_error(errors, s.at, "set %s: no probe \"%s\"", set->name, set->class_probe);
+		for (size_t k = 0; k < set->n_classes; k++)
+			check_text(&s, set->classes[k].match);
+		s.stage = NULL;
+		check_text(&s, set->query);
+	}
+}
+
+void profile_prove(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
+{
+	const struct conf_node *list = conf_get(root, "stages");
+	prove_sets(p, root, errors);
+	prove_order(p, list, errors);
+	for (size_t i = 0; i < p->n_stages; i++) {
+		const struct stage *stage = &p->stages[i];
+		const struct conf_node *steps = conf_get(&list->children[i], "steps");
+		bool past_pivot = false;
+		struct scope s = { .profile = p, .stage = stage, .at = &list->children[i], .where = stage->name, .errors = errors };
+		check_probes(&s, stage->before, stage->n_before);
+		for (size_t k = 0; k < stage->n_steps; k++) {
+			prove_step(p, stage, k, past_pivot, &steps->children[k], errors);
+			past_pivot |= stage->steps[k].pivot;
+		}
+		prove_window(stage, steps, errors);
+	}
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "scenario.h"
+
+#include "sim.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct play {
+	struct sim *sim;
+	struct sim_options options;
+	FILE *out;
+	bool started;
+	const char *skip[9];
+	char words[8][64];
+	int n_words;
+};
+
+static void start(struct play *p, bool keep_on)
+{
+	p->options.transcript = p->out;
+	p->sim = sim_new(&p->options);
+	sim_start(p->sim, NULL, p->skip[0] != NULL ? p->skip : NULL, keep_on);
+}
+
+static void say(struct play *p, const char *answer)
+{
+	if (answer[0] != '\0')
+		(void)fprintf(p->out, "    > %s\n", answer);
+}
+
+static uint64_t seconds(const char *word)
+{
+	return (uint64_t)(strtod(word, NULL) * 1000);
+}
+
+/* One input line; false: not known. */
+static bool input(struct play *p)
+{
+	static const struct { const char *word; enum command_verb verb; } verbs[] = { { "pause", COMMAND_PAUSE }, { "resume", COMMAND_RESUME },
+		{ "approve", COMMAND_APPROVE }, { "skip", COMMAND_SKIP }, { "park", COMMAND_PARK }, { "retry", COMMAND_RETRY }, { "abort", COMMAND_ABORT } };
+	const char *w = p->words[0], *a = p->words[1], *b = p->words[2];
+	if (strcmp(w, "site") == 0) {
+		p->options.nodes = (uint32_t)atoi(a);
+		p->options.schemata = (uint32_t)atoi(b);
+	} else if (strcmp(w, "ask") == 0) {
+		p->options.approve = false;
+	} else if (strcmp(w, "leave") == 0) {
+		static char names[8][64];
+		for (int i = 1; i < p->n_words; i++)
+			p->skip[i - 1] = strcpy(names[i - 1], p->words[i]);
+	} else if (strcmp(w, "start") == 0) {
+		start(p, strcmp(a, "continue") == 0);
+	} else if (p->sim == NULL) {
+		return false;
+	} else if (strcmp(w, "until") == 0) {
+		sim_run_until(p->sim, seconds(a));
+	} else if (strcmp(w, "run") == 0) {
+		sim_run(p->sim);
+		if (sim_rollout(p->sim) != NULL)
+			(void)fprintf(p->out, "    = %s%s%s\n", rollout_state_word(sim_rollout(p->sim)->state), sim_broken(p->sim)[0] ? ", " : "", sim_broken(p->sim));
+	} else if (strcmp(w, "kill") == 0) {
+		sim_crash(p->sim);
+		sim_restart(p->sim);
+	} else if (strcmp(w, "reload") == 0) {
+		sim_reload(p->sim, strcmp(a, "main") == 0 ? 0 : 1, atoi(b) - 1);
+	} else if (strcmp(w, "task") == 0) { /* task ox_2 fails | is forced */
+		for (uint32_t i = 0; i < sim_world(p->sim)->n_schemata; i++) {
+			struct world_schema *s = &sim_world(p->sim)->schemata[i];
+			if (strcmp(s->name, a) == 0) {
+				s->task_will_fail = strcmp(b, "fails") == 0;
+				s->tasks_done |= !s->task_will_fail;
+				s->task_failed &= s->task_will_fail;
+			}
+		}
+	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
+		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
+		sim_person_sets(p->sim, strcmp(a, "main") == 0 ? 0 : 1, b, state);
+	} else {
+		for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+			if (strcmp(w, verbs[i].word) == 0)
+				return say(p, sim_command(p->sim, verbs[i].verb, a[0] != '\0' ? a : NULL)), true;
+		return false;
+	}
+	return true;
+}
+
+static char *play(const char *path, const char *profile_text)
+{
+	FILE *in = fopen(path, "r");
+	char *text = NULL, line[512];
+	size_t len;
+	if (in == NULL)
+		return NULL;
+	struct play p = { .out = open_memstream(&text, &len) };
+	p.options = (struct sim_options){ .seed = 1, .nodes = 3, .schemata = 3, .profile_text = profile_text, .approve = true };
+	while (fgets(line, sizeof(line), in) != NULL) {
+		if (strncmp(line, "    ", 4) == 0)
+			continue;
+		(void)fputs(line, p.out);
+		if (line[0] == '#' || line[0] == '\n')
+			continue;
+		memset(p.words, 0, sizeof(p.words));
+		p.n_words = sscanf(line, "%63s %63s %63s %63s %63s %63s", p.words[0], p.words[1], p.words[2], p.words[3], p.words[4], p.words[5]);
+		if (!input(&p))
+			(void)fprintf(p.out, "    ! not understood\n");
+	}
+	if (p.sim != NULL && sim_broken(p.sim)[0] != '\0')
+		(void)fprintf(p.out, "    ! %s\n", sim_broken(p.sim));
+	if (p.sim != NULL)
+		sim_free(p.sim);
+	(void)fclose(in);
+	(void)fclose(p.out);
+	return text;
+}
+
+static char *slurp(const char *path)
+{
+	FILE *in = fopen(path, "r");
+	char *text = NULL;
+	size_t size = 0;
+	if (in == NULL || getdelim(&text, &size, '\0', in) < 0) {
+		free(text);
+		text = NULL;
+	}
+	if (in != NULL)
+		(void)fclose(in);
+	return text;
+}
+
+static void difference(const char *path, const char *want, const char *got)
+{
+	unsigned line = 1;
+	while (*want != '\0' && *got != '\0') {
+		size_t w = strcspn(want, "\n"), g = strcspn(got, "\n");
+		if (w != g || memcmp(want, got, w) != 0)
+			break;
+		want += w + (want[w] == '\n');
+		got += g + (got[g] == '\n');
+		line++;
+	}
+	(void)printf("FAILED %s:%u\n  expected: %.*s\n  came:     %.*s\n", path, line, (int)strcspn(want, "\n"), want, (int)strcspn(got, "\n"), got);
+}
+
+int scenario_run(const char *path, const char *profile_text)
+{
+	char *got = play(path, profile_text), *want = slurp(path);
+	int rc = got == NULL || want == NULL || strcmp(got, want) != 0;
+	if (got != NULL && getenv("SIM_BLESS") != NULL) {
+		FILE *out = fopen(path, "w");
+		if (out != NULL) {
+			(void)fputs(got, out);
+			(void)fclose(out);
+		}
+	} else if (rc != 0 && got != NULL && want != NULL) {
+		difference(path, want, got);
+	} else if (rc != 0) {
+		(void)printf("FAILED %s: cannot be read\n", path);
+	}
+	free(got);
+	free(want);
+	return rc;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+#include "world.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { BOOT_MS = 2000, MAIN = 0, SECONDARY = 1 };
+
+void world_broken(struct world *w, const char *format, ...)
+{
+	if (w->broken[0] != '\0')
+		return;
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(w->broken, sizeof(w->broken), format, args);
+	va_end(args);
+}
+
+void world_init(struct world *w, uint32_t nodes, uint32_t schemata, uint64_t seed)
+{
+	memset(w, 0, sizeof(*w));
+	w->n_nodes = nodes;
+	w->n_schemata = schemata;
+	for (uint32_t i = 0; i < nodes; i++) {
+		(void)snprintf(w->nodes[i].name, sizeof(w->nodes[i].name), "ox%u", i + 1);
+		w->nodes[i].running = true;
+		for (int p = 0; p < WORLD_PROCESSES; p++) {
+			w->admin[MAIN][p][i] = SERVER_READY;
+			w->admin[SECONDARY][p][i] = SERVER_MAINT;
+		}
+	}
+	for (uint32_t i = 0; i < schemata; i++) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		struct world_schema *s = &w->schemata[i];
+		(void)snprintf(s->name, sizeof(s->name), "ox_%u", i + 1);
+		s->tenants = i == 2 ? 0 : 20 + (uint32_t)(seed >> 33) % 100; /* one is empty */
+		s->enabled = s->tenants > 0;
+		s->host = (uint16_t)(1 + i % 2);
+	}
+}
+
+static struct world_node *node_of(const struct world *w, const struct rollout *r, const struct unit *u)
+{
+	for (uint32_t i = 0; i < w->n_nodes; i++)
+		if (strcmp(w->nodes[i].name, r->rows[u->row].name) == 0)
+			return (struct world_node *)(uintptr_t)&w->nodes[i];
+	return NULL;
+}
+
+static struct world_schema *schema_of(const struct world *w, const struct rollout *r, const struct unit *u)
+{
+	for (uint32_t i = 0; i < w->n_schemata; i++)
+		if (strcmp(w->schemata[i].name, r->rows[u->row].name) == 0)
+			return (struct world_schema *)(uintptr_t)&w->schemata[i];
+	return NULL;
+}
+
+static bool serves(const struct world *w, const struct world_node *node)
+{
+	return node->running && w->now >= node->boots_at;
+}
+
+/* ---- tools ---- */
+
+static bool node_tool(struct world *w, struct world_node *node, const char *tool, const char *verb)
+{
+	if (strcmp(tool, "systemctl") == 0) {
+		bool start = strcmp(verb, "start") == 0;
+		if (start && !node->running)
+			node->boots_at = w->now + BOOT_MS;
+		node->running = start;
+		if (start && node->is_new && (!node->name_new || node->redirect || !node->push_off || !node->deny))
+			world_broken(w, "%s booted the new version with old settings", node->name);
+		return true;
+	}
+	if (strcmp(tool, "apt-get") == 0) {
+		if (node->running)
+			world_broken(w, "%s was upgraded while it ran", node->name);
+		node->is_new = true;
+		return true;
+	}
+	return strcmp(tool, "reloadconfiguration") == 0 ? node->running : true;
+}
+
+static bool run_updates(struct world *w, struct world_schema *s)
+{
+	if (s->enabled && s->tenants > 0)
+		world_broken(w, "I2: update tasks ran in %s with its tenants enabled", s->name);
+	if (s->cached_old)
+		world_broken(w, "update tasks ran in %s while old nodes served it from their caches", s->name);
+	if (s->locked)
+		return true; /* a second caller gets success for nothing */
+	if (s->task_will_fail && !s->tasks_done)
+		s->task_failed = true; /* exit 0 all the same */
+	else
+		s->tasks_done = true;
+	return true;
+}
+
+static bool schema_tool(struct world *w, struct world_schema *s, const char *tool, bool to_new)
+{
+	if (strcmp(tool, "disableschema") == 0) {
+		s->enabled = false;
+		s->cached_old = false; /* invalidation reaches the old fleet: it ran there */
+		return s->tenants > 0;
+	}
+	if (strcmp(tool, "changeserver") == 0) {
+		if (s->enabled || s->tenants == 0)
+			return false;
+		s->owner_new = to_new;
+		return true;
+	}
+	if (strcmp(tool, "runupdate") == 0)
+		return run_updates(w, s);
+	if (strcmp(tool, "enableschema") == 0) {
+		if (s->owner_new && !s->tasks_done)
+			world_broken(w, "%s was enabled on the new fleet without its tasks", s->name);
+		if (!s->owner_new && s->tasks_done)
+			world_broken(w, "%s was enabled on the old fleet after its tasks", s->name);
+		s->enabled = s->tenants > 0;
+		s->cached_old |= !s->owner_new;
+		return true;
+	}
+	return true;
+}
+
+static bool edit(struct world_node *node, const struct action *act, bool undo)
+{
+	if (strstr(act->line, "migrationRedirectURL") != NULL)
+		node->redirect = !undo && act->to != NULL && act->to[0] != '\0';
+	else if (strstr(act->line, "SERVER_NAME") != NULL)
+		node->name_new = true;
+	else if (strstr(act->line, "allowPermanentPush") != NULL)
+		node->push_off = strcmp(act->to, "false") == 0;
+	else if (strstr(act->line, "denyImplicit") != NULL)
+		node->deny = strcmp(act->to, "true") == 0;
+	return true;
+}
+
+static bool set_server(struct world *w, const struct rollout *r, const struct world_node *node, const struct step *step, const struct action *act, uint8_t dir)
+{
+	uint32_t i = (uint32_t)(node - w->nodes);
+	int balancer = strcmp(r->profile->balancers[act->balancer], "main") == 0 ? MAIN : SECONDARY;
+	enum server_state want = act->want;
+	if (dir == DIR_UNDO) /* restore: what the profile's order implies was there before */
+		want = step->act.want == SERVER_MAINT ? SERVER_DRAIN : SERVER_READY;
+	if (want == SERVER_READY && !serves(w, node))
+		return false; /* the executor waits for fresh checks; here it just is not up yet */
+	for (int p = 0; p < WORLD_PROCESSES; p++)
+		w->admin[balancer][p][i] = (uint8_t)want;
+	return true;
+}
+
+static const char *tool_name(const char *argv0)
+{
+	const char *brace = strrchr(argv0, '}'), *slash = strrchr(argv0, '/');
+	const char *last = brace > slash ? brace : slash;
+	return last != NULL ? last + 1 : argv0;
+}
+
+bool world_act(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir)
+{
+	struct world_node *node = node_of(w, r, u);
+	struct world_schema *schema = schema_of(w, r, u);
+	if (act->kind == ACTION_EDIT)
+		return node != NULL && edit(node, act, dir == DIR_UNDO);
+	if (act->kind == ACTION_SERVER)
+		return node != NULL && set_server(w, r, node, step, act, dir);
+	if (act->kind != ACTION_RUN)
+		return true;
+	const char *tool = tool_name(act->argv[0]);
+	if (strcmp(tool, "registerserver") == 0)
+		return w->registered ? false : (w->registered = true);
+	if (strcmp(tool, "unregisterserver") == 0) {
+		w->registered = false;
+		return true;
+	}
+	if (node != NULL)
+		return node_tool(w, node, tool, act->argv[1] != NULL ? act->argv[1] : "");
+	return schema == NULL || schema_tool(w, schema, tool, dir == DIR_DO);
+}
+
+/* ---- probes ---- */
+
+static bool schema_probe(const struct world_schema *s, const char *probe)
+{
+	if (strcmp(probe, "none_enabled") == 0)
+		return !s->enabled;
+	if (strcmp(probe, "owned_new") == 0)
+		return s->owner_new || s->tenants == 0;
+	if (strcmp(probe, "owned_old") == 0)
+		return !s->owner_new || s->tenants == 0;
+	if (strcmp(probe, "none_left") == 0)
+		return s->enabled || s->tenants == 0;
+	if (strcmp(probe, "unlocked") == 0)
+		return !s->locked;
+	if (strcmp(probe, "tasks_done") == 0)
+		return s->tasks_done;
+	if (strcmp(probe, "no_new_bad") == 0)
+		return !s->task_failed;
+	return true;
+}
+
+bool world_probe(const struct world *w, const struct rollout *r, const struct unit *u, const char *probe)
+{
+	const struct world_node *node = node_of(w, r, u);
+	const struct world_schema *schema = schema_of(w, r, u);
+	if (strcmp(probe, "registered") == 0)
+		return w->registered;
+	if (strcmp(probe, "runs_old") == 0 || strcmp(probe, "runs_new") == 0)
+		return node != NULL && serves(w, node) && node->is_new == (strcmp(probe, "runs_new") == 0);
+	if (strcmp(probe, "no_tenant_old") == 0) {
+		for (uint32_t i = 0; i < w->n_schemata; i++)
+			if (w->schemata[i].enabled && !w->schemata[i].owner_new)
+				return false;
+		return true;
+	}
+	return schema == NULL || schema_probe(schema, probe);
+}
+
+/* ---- facts ---- */
+
+static uint8_t agreed(const struct world *w, int balancer, uint32_t node)
+{
+	uint8_t state = w->admin[balancer][0][node];
+	for (int p = 1; p < WORLD_PROCESSES; p++)
+		if (w->admin[balancer][p][node] != state)
+			return SERVER_UNKNOWN;
+	return state;
+}
+
+static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
+{
+	struct fact_row *fact = &r->facts.rows[i];
+	struct unit as_unit = { .row = i };
+	const struct world_node *node = node_of(w, r, &as_unit);
+	const struct world_schema *schema = schema_of(w, r, &as_unit);
+	fact->known = true;
+	if (node != NULL) {
+		fact->class_ = node->is_new ? CLASS_NEW : CLASS_OLD;
+		fact->up = serves(w, node);
+	} else if (schema != NULL) {
+		fact->class_ = schema->tenants == 0 ? 4 : schema->owner_new ? CLASS_NEW : CLASS_OLD; /* 4: empty */
+		fact->tenants = schema->enabled ? schema->tenants : 0;
+	}
+}
+
+void world_facts(const struct world *w, struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		row_facts(w, r, i);
+	for (size_t i = 0; i < r->profile->n_sets; i++)
+		r->facts.rows_at[i] = w->now;
+	for (size_t b = 0; b < r->profile->n_balancers; b++) {
+		int balancer = strcmp(r->profile->balancers[b], "main") == 0 ? MAIN : SECONDARY;
+		r->facts.servers_at[b] = w->now;
+		for (uint32_t n = 0; n < w->n_nodes; n++)
+			r->facts.servers[b][n] = (struct fact_server){ .state = agreed(w, balancer, n), .up = serves(w, &w->nodes[n]) };
+	}
+}
+
+/* ---- invariants ---- */
+
+static void check_balancers(struct world *w)
+{
+	bool old_tenants = false, new_tenants = false;
+	for (uint32_t i = 0; i < w->n_schemata; i++) {
+		old_tenants |= w->schemata[i].enabled && !w->schemata[i].owner_new;
+		new_tenants |= w->schemata[i].enabled && w->schemata[i].owner_new;
+	}
+	for (int p = 0; p < WORLD_PROCESSES; p++) {
+		int main_ready = 0, second_ready = 0;
+		for (uint32_t n = 0; n < w->n_nodes; n++) {
+			const struct world_node *node = &w->nodes[n];
+			bool in_main = w->admin[MAIN][p][n] == SERVER_READY, in_second = w->admin[SECONDARY][p][n] == SERVER_READY;
+			main_ready += in_main && serves(w, node);
+			second_ready += in_second && serves(w, node);
+			if (in_main && !node->running)
+				world_broken(w, "I4: %s is READY in main and stopped", node->name);
+			if (in_main && node->is_new && old_tenants)
+				world_broken(w, "I4: new %s is READY in main while tenants are old", node->name);
+			if (in_second && !node->is_new)
+				world_broken(w, "I4: old %s is READY in secondary", node->name);
+			if (in_main && !node->is_new && new_tenants && !node->redirect)
+				world_broken(w, "I3: new tenants meet old %s without the redirect", node->name);
+		}
+		if (main_ready == 0)
+			world_broken(w, "I4: main has nobody");
+		if (new_tenants && old_tenants && second_ready == 0)
+			world_broken(w, "I4: secondary has nobody for the redirected");
+	}
+}
+
+static void check_units(struct world *w, const struct rollout *r)
+{
+	unsigned converting = 0, migrating = 0, on_host[3] = { 0 };
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		const struct stage *stage = rollout_stage(r, u);
+		const struct world_schema *s = schema_of(w, r, u);
+		bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
+		converting += active && strcmp(stage->name, "convert") == 0;
+		if (s == NULL)
+			continue;
+		migrating += active;
+		on_host[s->host] += active;
+		if (!s->enabled && s->tenants > 0 && (u->flags & UNIT_WINDOW) == 0)
+			world_broken(w, "I2: %s is disabled outside a window", s->name);
+	}
+	if (converting > 1 || migrating > 4 || on_host[1] > 2 || on_host[2] > 2)
+		world_broken(w, "I5: %u nodes, %u schemata under way (hosts %u, %u)", converting, migrating, on_host[1], on_host[2]);
+}
+
+void world_check(struct world *w, const struct rollout *r)
+{
+	check_balancers(w);
+	if (r != NULL && r->state != ROLLOUT_PLANNING)
+		check_units(w, r);
+}
+
+void world_check_done(struct world *w, const struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].state != UNIT_DONE)
+			world_broken(w, "I9: done with a unit that is %s", unit_state_word(r->units[i].state));
+	for (uint32_t i = 0; i < w->n_schemata; i++) {
+		const struct world_schema *s = &w->schemata[i];
+		if (s->tenants > 0 && (!s->enabled || !s->owner_new))
+			world_broken(w, "I8: done, and %s is %s and %s", s->name, s->enabled ? "enabled" : "disabled", s->owner_new ? "new" : "old");
+		if (!s->tasks_done || s->task_failed || s->locked)
+			world_broken(w, "I9: done, and the tasks of %s are not", s->name);
+	}
+	for (uint32_t n = 0; n < w->n_nodes; n++) {
+		const struct world_node *node = &w->nodes[n];
+		if (!node->is_new || !node->running || node->redirect || node->push_off)
+			world_broken(w, "I8: done, and %s is not settled", node->name);
+		for (int p = 0; p < WORLD_PROCESSES; p++)
+			if (w->admin[MAIN][p][n] != SERVER_READY || w->admin[SECONDARY][p][n] != SERVER_READY)
+				world_broken(w, "I8: done, and %s is out of a balancer", node->name);
+	}
+}
