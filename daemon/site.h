@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * The site as the configuration names it, as live objects: one runner per place, one haproxy per process, one pool of SQL workers per
+ * server, one http. Made lazily where that is cheap; reload swaps limits and credentials. Knows nothing of rollouts.
+ */
+
+#include "proto/fail.h"
+
+#include <stddef.h>
+
+struct loop;
+struct config;
+struct site;
+struct runner;
+struct haproxy;
+struct sql;
+struct http;
+
+struct site *site_new(struct loop *loop, const struct config *config, struct fail *fail); /* config is borrowed and must live as long */
+void site_free(struct site *site);
+
+const struct config *site_config(const struct site *site);
+struct loop *site_loop(const struct site *site);
+struct http *site_http(const struct site *site);
+
+/* NULL with fail set: no such place, or it cannot be made. node NULL: the place "local". */
+struct runner *site_runner(struct site *site, const char *node, struct fail *fail);
+/* "configdb" by name, or "host:3" by pool id. */
+struct sql *site_sql(struct site *site, const char *target, struct fail *fail);
+/* Processes of a balancer; 0: no such balancer. */
+size_t site_processes(const struct site *site, const char *balancer);
+struct haproxy *site_haproxy(struct site *site, const char *balancer, size_t process);
+const char *site_backend(const struct site *site, const char *balancer);
