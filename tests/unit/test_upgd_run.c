@@ -411,11 +411,12 @@ static void test_claimed_not_started(void **state)
 static void test_secrets(void **state)
 {
 	file_write(path("secrets/pw"), "tr0ub4dor\nsecond line\n", 0600);
+	file_write(path("secrets/pin"), "4711", 0600); /* shorter than what is held back for the other one */
 	file_write(path("secrets/open"), "x\n", 0644);
 	struct serve serve = serve_start(NULL);
 	/* Printed in two writes, too. */
-	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done; printf $PW",
-		"{\"env\":{\"PW\":\"${secret.pw}\"}}");
+	start(&serve, "a", "echo $PW ${secret.pw}; printf tr0u; sleep 0.1; echo b4dor; test $PW = tr0ub4''dor; echo $?; while [ ! -e go ]; do sleep 0.02; done; printf $PIN",
+		"{\"env\":{\"PW\":\"${secret.pw}\",\"PIN\":\"${secret.pin}\"}}");
 	json_object_put(await(&serve, "a", "running"));
 	char command[400];
 	(void)snprintf(command, sizeof(command), "! tr '\\0' ' ' </proc/%d/cmdline | grep -q tr0ub4dor", (int)serve.pid);
