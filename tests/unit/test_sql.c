@@ -158,7 +158,10 @@ static int group_setup(void **state)
 	int status;
 	pid_t pid = spawn(install, in_dir("install.log"));
 	if (waitpid(pid, &status, 0) != pid || status != 0) {
-		print_message("mariadb-install-db failed, see %s\n", in_dir("install.log"));
+		char command[128];
+		print_message("mariadb-install-db failed (status 0x%x):\n", (unsigned)status);
+		(void)snprintf(command, sizeof(command), "tail -n 40 %s/install.log", server.dir);
+		(void)!system(command);
 		return -1;
 	}
 	write_file(in_dir("init.sql"), 0600,
