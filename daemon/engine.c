@@ -370,12 +370,17 @@ static void put_rows(struct engine *e, const struct engine_start *start)
 	put(e, out_record(r, &e->out, RECORD_PLANNED, RECORD_NO_UNIT));
 }
 
-/* --only and --skip become skipped units, said aloud in the journal; --until a limit. */
+/*
+ * --only and --skip speak of the work proper: of units with a pivot. What must be so on every node (a redirect) is done on a skipped one
+ * too. They become skipped units, said aloud in the journal; --until becomes a limit.
+ */
 static void put_choice(struct engine *e, const struct engine_start *start)
 {
 	struct rollout *r = e->rollout;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct row *row = &r->rows[r->units[i].row];
+		if (!rollout_stage(r, &r->units[i])->has_pivot)
+			continue;
 		bool wanted = start->only == NULL || listed(start->only, row->name) || row->set == 0;
 		if (start->only != NULL && !wanted) { /* only speaks of the sets its names are from */
 			bool of_set = false;

@@ -583,7 +583,7 @@ static void load_limits(struct loader *l, const struct conf_node *node, struct s
 
 static void load_stage(struct loader *l, const struct conf_node *node, struct stage *stage)
 {
-	static const char *const keys[] = { "name", "for", "where", "after", "same", "keep", "before", "limits", "canary", "soak", "order", "again",
+	static const char *const keys[] = { "name", "for", "where", "after", "needs", "same", "keep", "before", "limits", "canary", "soak", "order", "again",
 		"steps", NULL };
 	static const char *const orders[] = { "name", "longest", NULL };
 	conf_known(node, keys, l->errors);
@@ -602,6 +602,7 @@ static void load_stage(struct loader *l, const struct conf_node *node, struct st
 	}
 	free(where);
 	stage->after = stage_list(l, node, "after");
+	stage->needs = stage_list(l, node, "needs");
 	stage->same = stage_list(l, node, "same");
 	stage->n_keep = load_floors(l, node, "keep", stage->keep);
 	stage->n_before = probe_list(l, node, "before", stage->before);

@@ -206,11 +206,11 @@ static void prove_order(const struct profile *p, const struct conf_node *list, s
 	uint32_t done = 0;
 	for (size_t turn = 0; turn < p->n_stages; turn++)
 		for (size_t i = 0; i < p->n_stages; i++)
-			if (((p->stages[i].after | p->stages[i].same) & ~done) == 0)
+			if (((p->stages[i].after | p->stages[i].needs | p->stages[i].same) & ~done) == 0)
 				done |= 1u << i;
 	for (size_t i = 0; i < p->n_stages; i++)
 		if ((done & (1u << i)) == 0)
-			conf_error(errors, &list->children[i], "stage %s can never start: its `after` and `same` go in a circle", p->stages[i].name);
+			conf_error(errors, &list->children[i], "stage %s can never start: its `after`, `needs` and `same` go in a circle", p->stages[i].name);
 }
 
 static void prove_sets(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)

@@ -74,11 +74,15 @@ static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 	}
 }
 
-static bool stage_settled(const struct rollout *r, uint8_t s)
+/* A row that a person had set aside before the start takes part in nothing. */
+static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 {
-	for (uint32_t k = 0; k < r->n_order[s]; k++)
-		if (!unit_is_settled(r->units[r->order[s][k]].state))
+	for (uint32_t k = 0; k < r->n_order[s]; k++) {
+		const struct unit *u = &r->units[r->order[s][k]];
+		bool fine = all_done ? u->state == UNIT_DONE || r->rows[u->row].aside : unit_is_settled(u->state);
+		if (!fine)
 			return false;
+	}
 	return true;
 }
 
@@ -93,7 +97,8 @@ static struct why stage_held(struct rollout *r, struct out *out, uint8_t s, cons
 		(r->until_unit != RECORD_NO_UNIT && s > r->units[r->until_unit].stage))
 		return why(WHY_UNTIL, 0, 0);
 	for (uint8_t a = 0; a < r->profile->n_stages; a++)
-		if ((stage->after & (1u << a)) != 0 && !stage_settled(r, a))
+		if (((stage->after & (1u << a)) != 0 && !stage_settled(r, a, false)) ||
+			((stage->needs & (1u << a)) != 0 && !stage_settled(r, a, true)))
 			return (struct why){ .kind = WHY_ORDER, .other = a };
 	uint32_t total = stage->total != 0 ? stage->total : 1;
 	if (usage->total + usage->gating > total || (usage->gating == 0 && usage->total >= total))

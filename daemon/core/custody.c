@@ -5,16 +5,15 @@
  */
 #include "decide.h"
 
-/* An action of ours on this very server is under way: what is seen may be older than it. */
+/* A step of ours on this very server is not finished (or failed there): what is seen may be its half, and is not a person's. */
 static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		const struct step *step = u->row == row ? rollout_step(r, u) : NULL;
-		if (step == NULL || (u->state != UNIT_RUNNING && u->state != UNIT_UNDOING) || u->phase == PHASE_NEXT)
+		if (step == NULL || (u->touched & (1u << u->step)) == 0 || u->state == UNIT_DONE)
 			continue;
-		const struct action *act = u->dir == DIR_UNDO ? &step->undo : &step->act;
-		if (act->kind == ACTION_SERVER && act->balancer == balancer && u->phase == PHASE_ACT)
+		if (step->act.kind == ACTION_SERVER && step->act.balancer == balancer)
 			return true;
 	}
 	return false;

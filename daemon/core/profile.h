@@ -172,7 +172,9 @@ struct stage {
 	char *name;
 	uint8_t set;
 	uint32_t where;         /* bits of classes; 0: any */
-	uint32_t after, same;   /* bits of stages */
+	uint32_t after;         /* bits of stages: all their units are settled, however */
+	uint32_t needs;         /* all their units are done; parked or skipped is not enough */
+	uint32_t same;          /* this row's unit of them is done */
 	struct floor keep[PROFILE_LIST_MAX];
 	size_t n_keep;
 	uint16_t before[PROFILE_LIST_MAX];

@@ -28,7 +28,7 @@ static struct sim_options random_options(uint64_t seed)
 	if ((mix >> 54) % 3 != 0) {
 		o.crash_at = 1 + (uint32_t)(mix >> 20) % 300;
 		o.crash = (mix >> 56) % 2 ? CRASH_AFTER : CRASH_BEFORE;
-		o.crash_every = (mix >> 57) % 2 ? 1 + (uint32_t)(mix >> 30) % 60 : 0;
+		o.crash_every = (mix >> 57) % 2 ? 4 + (uint32_t)(mix >> 30) % 60 : 0;
 	}
 	return o;
 }
@@ -76,7 +76,7 @@ static int run_crashes(void)
 			o.crash = (enum sim_crash)crash;
 			o.crash_every = 0;
 			failed += !run_one(&o, crash == CRASH_BEFORE ? "crash before" : "crash after");
-			o.crash_every = 1 + at % 7; /* and again and again */
+			o.crash_every = 4 + at % 7; /* and again and again */
 			if (crash == CRASH_AFTER)
 				failed += !run_one(&o, "crash again");
 		}

@@ -590,6 +590,8 @@ static void on_durable(struct sim *s)
 			s->n_durable = s->batch_end[s->n_acked++];
 		sim_crash(s);
 		sim_restart(s);
+		if (s->n_durable == 0)
+			sim_start(s, NULL, NULL, false); /* it was never acknowledged: the person says it again */
 		return;
 	}
 	s->n_durable = s->batch_end[s->n_acked++];
