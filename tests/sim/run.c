@@ -33,6 +33,8 @@ static struct sim_options random_options(uint64_t seed)
 	return o;
 }
 
+static unsigned ended[8];
+
 static bool run_one(struct sim_options *o, const char *how)
 {
 	struct sim *s = sim_new(o);
@@ -45,6 +47,8 @@ static bool run_one(struct sim_options *o, const char *how)
 	}
 	if (!ok)
 		fail_seed(s, o->seed, how);
+	else
+		ended[sim_rollout(s)->state & 7]++;
 	sim_free(s);
 	return ok;
 }
@@ -56,7 +60,8 @@ static int run_seeds(uint64_t first, uint64_t n)
 		struct sim_options o = random_options(seed);
 		failed += !run_one(&o, "random");
 	}
-	(void)printf("sim: %llu seeds from %llu, %llu failed\n", (unsigned long long)n, (unsigned long long)first, (unsigned long long)failed);
+	(void)printf("sim: %llu seeds from %llu: %u done, %u partial, %u aborted, %llu failed\n", (unsigned long long)n, (unsigned long long)first,
+		ended[ROLLOUT_DONE], ended[ROLLOUT_PARTIAL], ended[ROLLOUT_ABORTED], (unsigned long long)failed);
 	return failed != 0;
 }
 

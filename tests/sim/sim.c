@@ -534,7 +534,7 @@ static void fault(struct sim *s)
 		break;
 	}
 	default:
-		if (roll(s, 6) == 0)
+		if (roll(s, 2) == 0)
 			(void)sim_command(s, COMMAND_ABORT, NULL);
 	}
 	if (s->faults_left > 0 && roll(s, 3) > 0)
@@ -661,6 +661,8 @@ void sim_run(struct sim *s)
 		world_broken(&s->world, "it does not come to an end in %" PRIu64 " s", limit / 1000);
 	if (r != NULL && r->state == ROLLOUT_DONE)
 		world_check_done(&s->world, r);
+	if (r != NULL && r->state == ROLLOUT_ABORTED)
+		world_check_aborted(&s->world, r);
 }
 
 /* ---- persons ---- */

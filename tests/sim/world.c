@@ -340,3 +340,37 @@ void world_check_done(struct world *w, const struct rollout *r)
 				world_broken(w, "I8: done, and %s is out of a balancer", node->name);
 	}
 }
+
+static bool answered_for(const struct world *w, const struct rollout *r, const char *row)
+{
+	(void)w;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		bool open = u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
+		if (open && strcmp(r->rows[u->row].name, row) == 0)
+			return true;
+	}
+	return false;
+}
+
+void world_check_aborted(struct world *w, const struct rollout *r)
+{
+	bool anything_new = false;
+	for (uint32_t i = 0; i < w->n_schemata; i++) {
+		const struct world_schema *s = &w->schemata[i];
+		anything_new |= s->owner_new && s->tenants > 0;
+		if (s->tenants > 0 && !s->enabled && !answered_for(w, r, s->name))
+			world_broken(w, "I8: aborted, and %s is disabled and nobody says so", s->name);
+	}
+	for (uint32_t n = 0; n < w->n_nodes; n++)
+		anything_new |= w->nodes[n].is_new;
+	for (uint32_t n = 0; n < w->n_nodes; n++) {
+		const struct world_node *node = &w->nodes[n];
+		if (node->is_new || answered_for(w, r, node->name))
+			continue;
+		if (!node->running || w->admin[MAIN][0][n] != SERVER_READY || w->admin[MAIN][1][n] != SERVER_READY)
+			world_broken(w, "I8: aborted, and old %s does not serve main", node->name);
+		if (node->redirect && !anything_new)
+			world_broken(w, "I8: aborted with nothing moved, and %s keeps its redirect", node->name);
+	}
+}

@@ -49,4 +49,6 @@ void world_facts(const struct world *world, struct rollout *r);
 void world_check(struct world *world, const struct rollout *r);
 /* The end state a run without faults must reach; sets broken. */
 void world_check_done(struct world *world, const struct rollout *r);
+/* What an abort may leave: nothing disabled that no unit answers for, and old nodes serving as before. */
+void world_check_aborted(struct world *world, const struct rollout *r);
 void world_broken(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
