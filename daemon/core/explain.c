@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One row per kind of reason. The tables here and why_word() are all a new kind needs to be shown everywhere: in the first line of
+ * status, as a hold, by explain.
+ */
+#include "explain.h"
+
+#include "decide.h"
+#include "facts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+	const char *who;
+	unsigned weight;
+	bool of_rollout;
+} kinds[WHY_KINDS] = {
+	[WHY_NONE] = { "time", 0, false },
+	[WHY_ORDER] = { "time", 1, false },
+	[WHY_PAUSE] = { "operator", 14, true },
+	[WHY_FAILED] = { "operator", 11, true },
+	[WHY_CONTESTED] = { "operator", 10, false },
+	[WHY_APPROVAL] = { "operator", 9, false },
+	[WHY_SOAK] = { "time", 4, false },
+	[WHY_CHECK] = { "world", 7, false },
+	[WHY_FLOOR] = { "world", 6, false },
+	[WHY_LIMIT] = { "time", 2, false },
+	[WHY_UNTIL] = { "operator", 8, true },
+	[WHY_DISK] = { "world", 12, true },
+	[WHY_STOP] = { "operator", 13, true },
+	[WHY_PLACE] = { "world", 5, false },
+	[WHY_UNKNOWN] = { "world", 3, false },
+};
+
+const char *why_who(enum why_kind kind)
+{
+	return (unsigned)kind < WHY_KINDS ? kinds[kind].who : "operator";
+}
+
+unsigned why_weight(enum why_kind kind)
+{
+	return (unsigned)kind < WHY_KINDS ? kinds[kind].weight : 0;
+}
+
+bool why_is_of_rollout(enum why_kind kind)
+{
+	return (unsigned)kind < WHY_KINDS && kinds[kind].of_rollout;
+}
+
+static const struct unit *unit_of(const struct rollout *r, uint32_t unit)
+{
+	return unit < r->n_units ? &r->units[unit] : NULL;
+}
+
+static const char *live_text(const struct rollout *r, uint32_t unit)
+{
+	return unit < r->n_units ? r->live[unit].text : "";
+}
+
+static void span(int64_t ms, char *buf, size_t size)
+{
+	int64_t s = (ms + 999) / 1000;
+	if (s < 60)
+		(void)snprintf(buf, size, "%" PRId64 "s", s);
+	else if (s < 3600)
+		(void)snprintf(buf, size, "%" PRId64 "m%02" PRId64 "s", s / 60, s % 60);
+	else
+		(void)snprintf(buf, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
+}
+
+static void floor_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
+{
+	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
+	if (stage == NULL || why->floor >= stage->n_keep) {
+		(void)snprintf(buf, size, "floor: %" PRId64 " against %" PRId64, why->value, why->limit);
+		return;
+	}
+	char what[64], bound[64], named[80] = "";
+	const struct floor *floor = &stage->keep[why->floor];
+	(void)counter_text(r->profile, &floor->what, what, sizeof(what));
+	(void)counter_text(r->profile, &floor->bound, bound, sizeof(bound));
+	if (floor->bound.kind != COUNTER_CONST)
+		(void)snprintf(named, sizeof(named), " %s", bound);
+	(void)snprintf(buf, size, "floor: %s %" PRId64 " %s %" PRId64 "%s", what, why->value, floor->is_max ? ">" : "<", why->limit, named);
+}
+
+static void order_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
+{
+	const char *stage = why->other < r->profile->n_stages ? r->profile->stages[why->other].name : "?";
+	bool same = u != NULL && (rollout_stage(r, u)->same & (1u << (why->other & 31))) != 0 &&
+		(rollout_stage(r, u)->after & (1u << (why->other & 31))) == 0;
+	(void)snprintf(buf, size, same ? "order: its own unit of stage %s is not done" : "order: stage %s is not finished", stage);
+}
+
+static void approval_text(const struct rollout *r, const struct unit *u, char *buf, size_t size)
+{
+	const struct step *step = u != NULL ? rollout_step(r, u) : NULL;
+	if (step == NULL || step->act.kind != ACTION_APPROVE)
+		(void)snprintf(buf, size, "approval: a person is asked");
+	else
+		(void)snprintf(buf, size, "approval: %s? upgctl approve %s/%s", step->act.to != NULL ? step->act.to : step->name,
+			rollout_stage(r, u)->name, step->name);
+}
+
+static void failed_text(const struct rollout *r, const struct why *why, char *buf, size_t size)
+{
+	char name[300];
+	const struct unit *u = unit_of(r, why->other);
+	(void)snprintf(buf, size, "failed unit: %s is %s; no new unit starts", rollout_unit_name(r, why->other, name, sizeof(name)),
+		u != NULL ? unit_state_word(u->state) : "?");
+}
+
+static void contested_text(const struct rollout *r, const struct why *why, char *buf, size_t size)
+{
+	const char *row = why->other < r->n_rows ? r->rows[why->other].name : "?";
+	const char *balancer = why->balancer < r->profile->n_balancers ? r->profile->balancers[why->balancer] : "?";
+	const struct want *want = why->other < r->n_rows && why->balancer < r->profile->n_balancers && r->wants[why->balancer] != NULL
+		? &r->wants[why->balancer][r->rows[why->other].rank] : NULL;
+	(void)snprintf(buf, size, "contested: somebody changed %s in %s; we want %s", row, balancer,
+		want != NULL ? server_state_word((enum server_state)want->state) : "?");
+}
+
+static void soak_text(const struct why *why, char *buf, size_t size)
+{
+	char left[32];
+	span(why->value, left, sizeof(left));
+	if (why->limit != 0)
+		(void)snprintf(buf, size, "soak: the first %" PRId64 " must end well before others start", why->limit);
+	else
+		(void)snprintf(buf, size, "soak: %s left after the first", left);
+}
+
+static void limit_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
+{
+	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
+	bool tenants = stage != NULL && stage->tenants_down != 0 && why->limit == stage->tenants_down && why->value > why->limit;
+	if (tenants)
+		(void)snprintf(buf, size, "limit: %" PRId64 " tenants would be down, %" PRId64 " may", why->value, why->limit);
+	else
+		(void)snprintf(buf, size, "limit: %" PRId64 " of %" PRId64 " under way%s", why->value, why->limit, u != NULL ? " on its host" : "");
+}
+
+static void with_detail(const char *what, const char *detail, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s%s%s", what, detail[0] != '\0' ? ": " : "", detail);
+}
+
+const char *why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size)
+{
+	const struct unit *u = unit_of(r, unit);
+	buf[0] = '\0';
+	switch (why->kind) {
+	case WHY_NONE:
+	case WHY_KINDS:
+		break;
+	case WHY_ORDER:
+		order_text(r, u, why, buf, size);
+		break;
+	case WHY_PAUSE:
+		(void)snprintf(buf, size, "pause: a person paused the rollout");
+		break;
+	case WHY_FAILED:
+		failed_text(r, why, buf, size);
+		break;
+	case WHY_CONTESTED:
+		contested_text(r, why, buf, size);
+		break;
+	case WHY_APPROVAL:
+		approval_text(r, u, buf, size);
+		break;
+	case WHY_SOAK:
+		soak_text(why, buf, size);
+		break;
+	case WHY_CHECK:
+		with_detail("check", live_text(r, unit), buf, size);
+		break;
+	case WHY_FLOOR:
+		floor_text(r, u, why, buf, size);
+		break;
+	case WHY_LIMIT:
+		limit_text(r, u, why, buf, size);
+		break;
+	case WHY_UNTIL:
+		(void)snprintf(buf, size, "until: it was started to go so far and no further");
+		break;
+	case WHY_DISK:
+		(void)snprintf(buf, size, "disk: the journal's disk is full; nothing new starts");
+		break;
+	case WHY_STOP:
+		(void)snprintf(buf, size, "stop: upgd is ending; open windows close first");
+		break;
+	case WHY_PLACE:
+		(void)snprintf(buf, size, "place: no node of the fleet it must run on is up");
+		break;
+	case WHY_UNKNOWN:
+		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
+		break;
+	}
+	return buf;
+}
+
+static void approve_how(const struct rollout *r, const struct unit *u, char *buf, size_t size)
+{
+	const struct step *step = u != NULL ? rollout_step(r, u) : NULL;
+	if (step != NULL)
+		(void)snprintf(buf, size, "upgctl approve %s/%s", rollout_stage(r, u)->name, step->name);
+}
+
+static void retry_how(const struct rollout *r, uint32_t unit, char *buf, size_t size)
+{
+	char name[300];
+	if (unit < r->n_units)
+		(void)snprintf(buf, size, "upgctl explain %s, then retry or park it, or upgctl resume to go on around it",
+			rollout_unit_name(r, unit, name, sizeof(name)));
+}
+
+const char *why_how(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size)
+{
+	static const char *const fixed[WHY_KINDS] = {
+		[WHY_PAUSE] = "upgctl resume",
+		[WHY_UNTIL] = "upgctl resume",
+		[WHY_CONTESTED] = "set the server back in HAProxy: upgd sees it and goes on",
+		[WHY_DISK] = "free some space: upgd tries again every few seconds",
+		[WHY_STOP] = "start upgd again",
+		[WHY_PLACE] = "start a node of that fleet",
+	};
+	buf[0] = '\0';
+	if ((unsigned)why->kind >= WHY_KINDS)
+		return buf;
+	if (why->kind == WHY_APPROVAL)
+		approve_how(r, unit_of(r, unit), buf, size);
+	else if (why->kind == WHY_FAILED)
+		retry_how(r, why->other, buf, size);
+	else if (fixed[why->kind] != NULL)
+		(void)snprintf(buf, size, "%s", fixed[why->kind]);
+	return buf;
+}

@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Check, Plan and Start begin alike: the profile with its parameters, then one look at the whole site, which takes seconds; only then is
+ * there something to say. A job holds the call meanwhile. Parameters are copied: a reload of upgd.conf may come in between.
+ */
+#include "views_parts.h"
+
+#include "config.h"
+#include "core/rehearse.h"
+#include "discover.h"
+#include "memory.h"
+#include "profile_load.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { JOBS_MAX = 4, PARAMS_MAX = 64, NAMED_MAX = 8, FINDINGS_MAX = 500 };
+
+enum job_kind { JOB_CHECK, JOB_PLAN, JOB_START };
+
+struct view_job {
+	struct view_job *next;
+	struct views *views;
+	struct control_call *call; /* open until it is answered */
+	enum job_kind kind;
+	char *params[2 * PARAMS_MAX + 1]; /* KEY, VALUE ..., NULL; owned */
+	size_t n_params;           /* strings in params */
+	struct profile *profile;   /* owned */
+	struct discovery *discovery;
+	uint32_t id;               /* START: of the rollout */
+	char *extra;               /* START: what was skipped; owned */
+};
+
+static void job_free(struct view_job *job)
+{
+	for (struct view_job **at = &job->views->jobs; *at != NULL; at = &(*at)->next) {
+		if (*at == job) {
+			*at = job->next;
+			job->views->n_jobs--;
+			break;
+		}
+	}
+	for (size_t i = 0; i < job->n_params; i++)
+		free(job->params[i]);
+	profile_free(job->profile);
+	free(job->extra);
+	free(job);
+}
+
+void view_jobs_stop(struct views *views)
+{
+	while (views->jobs != NULL) {
+		struct view_job *job = views->jobs;
+		if (job->discovery != NULL)
+			discover_cancel(job->discovery);
+		control_error_text(job->call, "Busy", "upgd is ending");
+		job_free(job);
+	}
+}
+
+/* ---- parameters: those of upgd.conf, then those of the call ---- */
+
+static bool param_set(struct view_job *job, const char *name, const char *value)
+{
+	for (size_t i = 0; i < job->n_params; i += 2) {
+		if (strcmp(job->params[i], name) == 0) {
+			free(job->params[i + 1]);
+			job->params[i + 1] = memory_need(strdup(value));
+			return true;
+		}
+	}
+	if (job->n_params >= 2 * PARAMS_MAX)
+		return false;
+	job->params[job->n_params++] = memory_need(strdup(name));
+	job->params[job->n_params++] = memory_need(strdup(value));
+	return true;
+}
+
+/* The journal keeps them as lines. */
+static bool params_given(struct view_job *job)
+{
+	const struct config *config = job->views->with.config;
+	struct json_object *given = NULL;
+	bool fits = true;
+	for (size_t i = 0; i < config->vars.n; i++)
+		fits &= param_set(job, config->vars.items[i].name, config->vars.items[i].value);
+	(void)!json_get_object(control_call_args(job->call), "params", &given, NULL);
+	if (given != NULL) {
+		json_object_object_foreach(given, name, value) {
+			const char *text = json_object_get_string(value);
+			if (strpbrk(text, "\n\r") != NULL || strpbrk(name, "=\n\r") != NULL) {
+				view_bad(job->call, "params", "parameter %.60s: one line, and no = in its name", name);
+				return false;
+			}
+			fits &= param_set(job, name, text);
+		}
+	}
+	if (!fits)
+		view_bad(job->call, "params", "more than %d parameters", PARAMS_MAX);
+	return fits;
+}
+
+/* All mistakes at once: they are mended in one go. */
+static bool profile_given(struct view_job *job)
+{
+	struct conf_errors errors = { 0 };
+	struct fail fail = { .text = "" };
+	const char *path = job->views->with.config->profile_path;
+	job->profile = profile_load(path, (const char *const *)job->params, &errors, &fail);
+	if (job->profile == NULL) {
+		char text[1500];
+		size_t len = (size_t)snprintf(text, sizeof(text), "%s", errors.n > 0 ? "" : fail.text);
+		for (size_t i = 0; i < errors.n && i < NAMED_MAX && len < sizeof(text); i++)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i > 0 ? "; " : "", errors.lines[i]);
+		if (errors.n > NAMED_MAX && len < sizeof(text))
+			(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgd -t names all", errors.n - NAMED_MAX);
+		struct json_object *params = json_object_new_object();
+		json_add_str(params, "parameter", "params");
+		json_add_str(params, "text", text);
+		control_error(job->call, "BadParameter", params);
+	}
+	conf_errors_done(&errors);
+	return job->profile != NULL;
+}
+
+/* ---- Check ---- */
+
+static const char *level_word(enum discover_level level)
+{
+	return level == DISCOVER_ERROR ? "error" : level == DISCOVER_WARNING ? "warning" : "ok";
+}
+
+static struct json_object *finding_json(const struct discover_finding *finding)
+{
+	struct json_object *object = json_object_new_object();
+	char *text = view_clean(finding->text, 800);
+	json_add_str(object, "level", level_word(finding->level));
+	json_add_str(object, "subject", finding->subject);
+	json_add_str(object, "text", text);
+	json_add_str(object, "mend", finding->mend);
+	free(text);
+	return object;
+}
+
+static void check_reply(struct view_job *job, const struct discover_result *result)
+{
+	struct json_object *reply = json_object_new_object(), *array = json_object_new_array();
+	for (int level = DISCOVER_ERROR; level >= DISCOVER_OK; level--) /* of very many, what is in order is left out */
+		for (size_t i = 0; i < result->n_findings && json_object_array_length(array) < FINDINGS_MAX; i++)
+			if ((int)result->findings[i].level == level)
+				json_object_array_add(array, finding_json(&result->findings[i]));
+	json_add(reply, "findings", array);
+	json_add_int(reply, "errors", (int64_t)result->n_errors);
+	json_add_int(reply, "warnings", (int64_t)result->n_warnings);
+	control_reply(job->call, reply, false);
+}
+
+/* ---- Plan ---- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+	for (const char *c = text; ; c++) {
+		hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+		if (*c == '\0')
+			return hash;
+	}
+}
+
+static uint64_t plan_hash(const struct view_job *job, const struct discover_result *result)
+{
+	uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), job->profile->text);
+	for (size_t i = 0; i < job->profile->n_params; i++)
+		hash = hash_text(hash, job->profile->params[i].value != NULL ? job->profile->params[i].value : "");
+	for (size_t i = 0; i < result->n_rows; i++) {
+		char line[64];
+		const struct engine_row *row = &result->rows[i];
+		(void)snprintf(line, sizeof(line), "%u %u %u %u %u", row->set, row->class_, row->weight, row->capacity, row->aside);
+		hash = hash_text(hash_text(hash, line), row->columns);
+	}
+	return hash;
+}
+
+struct stage_plan {
+	uint32_t total, done, skipped;
+};
+
+static bool stage_has(const struct stage *stage, const struct engine_row *row)
+{
+	return stage->where == 0 || (stage->where & (1u << row->class_)) != 0;
+}
+
+static struct stage_plan stage_plan(const struct stage *stage, const struct discover_result *result)
+{
+	struct stage_plan plan = { .total = stage->set == 0 };
+	for (size_t i = 0; i < result->n_rows; i++) {
+		const struct engine_row *row = &result->rows[i];
+		if (row->set != stage->set)
+			continue;
+		plan.total++;
+		plan.skipped += row->aside;
+		plan.done += !row->aside && !stage_has(stage, row);
+	}
+	return plan;
+}
+
+static struct json_object *stage_json(const struct profile *profile, const struct stage *stage, const struct discover_result *result)
+{
+	static const char *const none[] = { "running", "failed", "parked", "undone" };
+	struct stage_plan plan = stage_plan(stage, result);
+	struct json_object *object = json_object_new_object(), *counts = json_object_new_object();
+	json_add_int(counts, "waiting", plan.total - plan.done - plan.skipped);
+	json_add_int(counts, "done", plan.done);
+	json_add_int(counts, "skipped", plan.skipped);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		json_add_int(counts, none[i], 0);
+	json_add_int(counts, "total", plan.total);
+	json_add_str(object, "name", stage->name);
+	json_add_str(object, "set", profile->sets[stage->set].name);
+	json_add(object, "counts", counts);
+	return object;
+}
+
+static char *stage_line(const struct profile *profile, const struct stage *stage, const struct discover_result *result)
+{
+	char *text = NULL, span[32];
+	size_t size;
+	FILE *out = memory_need(open_memstream(&text, &size));
+	struct stage_plan plan = stage_plan(stage, result);
+	(void)fprintf(out, "%-12s %u of %s, %u at once", stage->name, plan.total - plan.done - plan.skipped, profile->sets[stage->set].name,
+		stage->total != 0 ? stage->total : 1);
+	if (stage->per_host != 0)
+		(void)fprintf(out, ", %u per host", stage->per_host);
+	if (stage->canary != 0)
+		(void)fprintf(out, "; first %u, then %s of soak", stage->canary, view_span((int64_t)stage->soak_ms, span));
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		const struct step *step = &stage->steps[i];
+		if (step->act.kind == ACTION_APPROVE)
+			(void)fprintf(out, "; asks for approval: %s", step->name);
+		if (step->pivot)
+			(void)fprintf(out, "; ONE WAY from %s on", step->name);
+	}
+	(void)fclose(out);
+	return text;
+}
+
+static void add_string(struct json_object *array, char *text)
+{
+	json_object_array_add(array, json_object_new_string(text));
+	free(text);
+}
+
+static struct rehearse_result rehearsal(const struct view_job *job, const struct discover_result *result)
+{
+	struct rehearse_result out = { 0 };
+	struct rehearse_row *rows = memory_need(calloc(result->n_rows + 1, sizeof(*rows)));
+	for (size_t i = 0; i < result->n_rows; i++) {
+		const struct engine_row *row = &result->rows[i];
+		rows[i] = (struct rehearse_row){ .set = row->set, .columns = row->columns, .weight = row->weight, .capacity = row->capacity,
+			.host = row->host, .class_ = row->class_, .aside = row->aside };
+	}
+	rehearse(job->profile, rows, result->n_rows, &out);
+	free(rows);
+	return out;
+}
+
+static void plan_text(const struct view_job *job, const struct discover_result *result, struct json_object *text, struct json_object *problems)
+{
+	char *line;
+	for (size_t i = 0; i < job->profile->n_stages; i++)
+		add_string(text, stage_line(job->profile, &job->profile->stages[i], result));
+	for (size_t i = 0; i < result->n_findings && json_object_array_length(problems) < FINDINGS_MAX; i++) {
+		const struct discover_finding *finding = &result->findings[i];
+		if (finding->level != DISCOVER_ERROR)
+			continue;
+		if (asprintf(&line, "%s: %.800s", finding->subject, finding->text) < 0)
+			abort();
+		add_string(problems, line);
+	}
+	struct rehearse_result rehearsed = rehearsal(job, result);
+	if (asprintf(&line, "rehearsed: %u actions; at most %u nodes out and %" PRId64 " tenants down at once; %s", rehearsed.actions, rehearsed.most_out,
+		rehearsed.most_down, rehearsed.reaches_end ? "reaches its end" : "does NOT reach its end") < 0)
+		abort();
+	add_string(text, line);
+	if (!rehearsed.reaches_end || rehearsed.problem[0] != '\0')
+		json_object_array_add(problems, json_object_new_string(rehearsed.problem[0] != '\0' ? rehearsed.problem : "it does not reach its end"));
+}
+
+static void plan_reply(struct view_job *job, const struct discover_result *result)
+{
+	char hash[20];
+	int64_t tenants = 0;
+	struct json_object *reply = json_object_new_object(), *array = json_object_new_array(), *text = json_object_new_array(),
+		*problems = json_object_new_array();
+	(void)snprintf(hash, sizeof(hash), "%012" PRIx64, plan_hash(job, result) & UINT64_C(0xffffffffffff));
+	for (size_t i = 0; i < result->n_rows; i++)
+		tenants += result->rows[i].set == job->profile->set_tenants ? result->rows[i].weight : 0;
+	for (size_t i = 0; i < job->profile->n_stages; i++)
+		json_object_array_add(array, stage_json(job->profile, &job->profile->stages[i], result));
+	plan_text(job, result, text, problems);
+	json_add_str(reply, "hash", hash);
+	json_add(reply, "stages", array);
+	json_add(reply, "text", text);
+	json_add(reply, "problems", problems);
+	json_add_int(reply, "tenants", tenants);
+	control_reply(job->call, reply, false);
+}
+
+/* ---- Start ---- */
+
+static void start_reply(struct control_call *call, uint32_t id, bool already, const char *text, const char *extra)
+{
+	struct json_object *reply = json_object_new_object();
+	char *whole;
+	if (asprintf(&whole, "%s%s%s", text, extra != NULL ? "; " : "", extra != NULL ? extra : "") < 0)
+		abort();
+	json_add_int(reply, "rollout", id);
+	json_add_bool(reply, "already", already);
+	json_add_str(reply, "text", whole);
+	control_reply(call, reply, false);
+	free(whole);
+}
+
+static bool same_params(const struct view_job *job)
+{
+	const struct profile *frozen = engine_profile(job->views->with.engine);
+	if (frozen == NULL || strcmp(frozen->name, job->profile->name) != 0)
+		return false;
+	for (size_t i = 0; i < job->profile->n_params; i++) {
+		const char *was = engine_param(job->views->with.engine, job->profile->params[i].name), *is = job->profile->params[i].value;
+		if ((was == NULL) != (is == NULL) || (was != NULL && strcmp(was, is) != 0))
+			return false;
+	}
+	return true;
+}
+
+/* True: nothing is to be started, and the call is answered. */
+static bool start_is_settled(struct view_job *job)
+{
+	struct engine *engine = job->views->with.engine;
+	const struct rollout *r = engine_rollout(engine);
+	const char *request = view_arg(job->call, "request_id");
+	char text[300];
+	if (r != NULL && request != NULL && engine_did(engine, request)) {
+		start_reply(job->call, r->id, true, "done already: this request was carried out before", NULL);
+		return true;
+	}
+	if (r == NULL || rollout_is_over(r))
+		return false;
+	if (same_params(job)) {
+		(void)snprintf(text, sizeof(text), "rollout %u to the same target is %s already", r->id, view_state_word(r));
+		start_reply(job->call, r->id, true, text, NULL);
+		return true;
+	}
+	(void)snprintf(text, sizeof(text), "rollout %u with other parameters is %s: watch it to its end, or abort it first: upgctl abort %u", r->id,
+		view_state_word(r), r->id);
+	control_error_text(job->call, "Refused", text);
+	return true;
+}
+
+/* "name=..." is the first line of every row. */
+static char *row_name(const struct engine_row *row)
+{
+	struct row as = { .columns = (char *)(uintptr_t)row->columns };
+	char buf[256];
+	return memory_need(strdup(row_column(&as, "name", buf, sizeof(buf)) ? buf : ""));
+}
+
+struct names { /* of rows, in their order; and lists made of them */
+	char **items;      /* owned */
+	size_t n;
+	const char **only, **skip; /* NULL-terminated; NULL: not given; borrowed strings */
+	size_t n_skip;
+};
+
+static void names_done(struct names *names)
+{
+	for (size_t i = 0; i < names->n; i++)
+		free(names->items[i]);
+	free(names->items);
+	free(names->only);
+	free(names->skip);
+}
+
+/* NULL-terminated array of the names listed in the call, with room for `more`; every one must be a row's. */
+static bool list_given(struct view_job *job, const struct names *names, const char *key, size_t more, const char ***out, size_t *out_n)
+{
+	struct json_object *array = NULL;
+	char missing[400] = "";
+	size_t len = 0;
+	(void)!json_get_array(control_call_args(job->call), key, &array, NULL);
+	size_t n = array != NULL ? json_object_array_length(array) : 0;
+	*out_n = n;
+	if (array == NULL && more == 0)
+		return true;
+	*out = memory_need(calloc(n + more + 1, sizeof(char *)));
+	for (size_t i = 0; i < n; i++) {
+		const char *name = (*out)[i] = json_object_get_string(json_object_array_get_idx(array, i));
+		size_t k = 0;
+		while (k < names->n && strcmp(names->items[k], name) != 0)
+			k++;
+		if (k == names->n && len < sizeof(missing))
+			len += (size_t)snprintf(missing + len, sizeof(missing) - len, "%s%s", len > 0 ? ", " : "", name);
+	}
+	if (len > 0)
+		view_bad(job->call, key, "nothing here is called %s", missing);
+	return len == 0;
+}
+
+/* ---- OX's -m: its tool sorts by the number behind the last underscore, and goes on behind the named schema ---- */
+
+struct numbered {
+	const char *name;
+	const struct engine_row *row;
+	int64_t number;
+};
+
+static int by_number(const void *a, const void *b)
+{
+	const struct numbered *x = a, *y = b;
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static int64_t number_of(const char *name)
+{
+	const char *last = strrchr(name, '_');
+	char *end;
+	int64_t number = last != NULL ? strtoll(last + 1, &end, 10) : -1;
+	return last == NULL || end == last + 1 || *end != '\0' ? INT64_MAX : number;
+}
+
+static char *skipped_text(const struct numbered *list, size_t n, const char *after)
+{
+	char *text = NULL;
+	size_t size, listed = 0, n_old = 0;
+	FILE *out = memory_need(open_memstream(&text, &size));
+	(void)fprintf(out, "%zu skipped, up to and with %s", n, after);
+	for (size_t i = 0; i < n; i++)
+		n_old += list[i].row->class_ != CLASS_NEW;
+	if (n_old > 0)
+		(void)fprintf(out, "; %zu of them are NOT observed as new:", n_old);
+	for (size_t i = 0; i < n && listed < NAMED_MAX; i++)
+		if (list[i].row->class_ != CLASS_NEW && ++listed > 0)
+			(void)fprintf(out, " %s", list[i].name);
+	if (n_old > listed)
+		(void)fputs(" ...", out);
+	(void)fclose(out);
+	return text;
+}
+
+static bool skip_after(struct view_job *job, const struct discover_result *result, struct names *names)
+{
+	const char *after = view_arg(job->call, "skip_after");
+	size_t n = 0, at = 0;
+	if (after == NULL)
+		return true;
+	struct numbered *list = memory_need(calloc(result->n_rows + 1, sizeof(*list)));
+	for (size_t i = 0; i < result->n_rows; i++)
+		if (result->rows[i].set == job->profile->set_tenants)
+			list[n++] = (struct numbered){ .name = names->items[i], .row = &result->rows[i], .number = number_of(names->items[i]) };
+	qsort(list, n, sizeof(*list), by_number);
+	while (at < n && strcmp(list[at].name, after) != 0)
+		at++;
+	if (at == n)
+		view_bad(job->call, "skip_after", "there is no schema %.100s: nothing was started", after);
+	for (size_t i = 0; at < n && i <= at; i++)
+		names->skip[names->n_skip++] = list[i].name;
+	if (at < n)
+		job->extra = skipped_text(list, at + 1, after);
+	free(list);
+	return at < n;
+}
+
+static bool until_exists(const struct view_job *job, const struct discover_result *result, const struct names *names, const char *until)
+{
+	char stage[256];
+	if (until == NULL || profile_stage(job->profile, until) >= 0)
+		return true;
+	const char *slash = strchr(until, '/');
+	(void)snprintf(stage, sizeof(stage), "%.*s", slash != NULL ? (int)(slash - until) : 0, until);
+	int index = profile_stage(job->profile, stage);
+	for (size_t i = 0; i < names->n && index >= 0; i++)
+		if (result->rows[i].set == job->profile->stages[index].set && strcmp(names->items[i], slash + 1) == 0)
+			return true;
+	view_bad(job->call, "until", "%.200s is no stage of profile %s and no unit", until, job->profile->name);
+	return false;
+}
+
+static bool names_given(struct view_job *job, const struct discover_result *result, struct names *names)
+{
+	size_t n;
+	names->items = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
+	for (; names->n < result->n_rows; names->n++)
+		names->items[names->n] = row_name(&result->rows[names->n]);
+	bool after = view_arg(job->call, "skip_after") != NULL;
+	return list_given(job, names, "only", 0, &names->only, &n) && list_given(job, names, "skip", after ? result->n_rows : 0, &names->skip, &names->n_skip) &&
+		skip_after(job, result, names) && until_exists(job, result, names, view_arg(job->call, "until"));
+}
+
+static void on_started(void *arg, int refused, const char *answer)
+{
+	struct view_job *job = arg;
+	if (refused != 0)
+		control_error_text(job->call, "Refused", answer);
+	else
+		start_reply(job->call, job->id, false, answer, job->extra);
+	job_free(job);
+}
+
+static bool findings_refuse(struct view_job *job, const struct discover_result *result)
+{
+	char text[1800];
+	size_t shown = 0;
+	if (result->n_errors == 0)
+		return false;
+	size_t len = (size_t)snprintf(text, sizeof(text), "%zu errors: ", result->n_errors);
+	for (size_t i = 0; i < result->n_findings && shown < NAMED_MAX && len < sizeof(text); i++) {
+		const struct discover_finding *finding = &result->findings[i];
+		if (finding->level == DISCOVER_ERROR)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s: %.160s", shown++ > 0 ? "; " : "", finding->subject, finding->text);
+	}
+	if (len < sizeof(text))
+		(void)snprintf(text + len, sizeof(text) - len, ". upgctl check says all of it, and how to mend it");
+	control_error_text(job->call, "Refused", text);
+	return true;
+}
+
+/* True: the engine has the job now and will answer. */
+static bool start_run(struct view_job *job, const struct discover_result *result, const struct names *names)
+{
+	const char *on_failure = view_arg(job->call, "on_failure");
+	struct fail fail = { .text = "" };
+	struct engine *engine = job->views->with.engine;
+	const struct engine_start start = { .text = job->profile->text, .params = (const char *const *)job->params, .rows = result->rows,
+		.n_rows = result->n_rows,
+		.flags = (view_flag(job->call, "yes") ? START_APPROVE_ALL : 0u) |
+			(on_failure != NULL && strcmp(on_failure, "continue") == 0 ? START_CONTINUE : 0u),
+		.until = view_arg(job->call, "until"), .only = names->only, .skip = names->skip, .actor = control_call_actor(job->call),
+		.reason = view_arg(job->call, "reason"), .request_id = view_arg(job->call, "request_id") };
+	job->id = (job->views->n_past > 0 ? job->views->past[(job->views->n_past - 1) % VIEWS_HISTORY].id : 0) + 1;
+	if (engine_start(engine, &start, on_started, job, &fail) == 0)
+		return true;
+	control_error_text(job->call, "Refused", fail.text);
+	return false;
+}
+
+/* True: somebody else answers and frees the job. */
+static bool start_go(struct view_job *job, const struct discover_result *result)
+{
+	struct names names = { 0 };
+	bool gone = false;
+	if (!start_is_settled(job) && !findings_refuse(job, result) && names_given(job, result, &names))
+		gone = start_run(job, result, &names);
+	names_done(&names);
+	return gone;
+}
+
+/* ---- */
+
+static void on_discovered(void *arg, const struct discover_result *result)
+{
+	struct view_job *job = arg;
+	job->discovery = NULL;
+	if (job->kind == JOB_START) {
+		if (start_go(job, result))
+			return;
+	} else if (job->kind == JOB_PLAN) {
+		plan_reply(job, result);
+	} else {
+		check_reply(job, result);
+	}
+	job_free(job);
+}
+
+static void job_begin(struct views *views, struct control_call *call, enum job_kind kind)
+{
+	if (views->n_jobs >= JOBS_MAX || views->stopped) {
+		control_error_text(call, "Busy", views->stopped ? "upgd is ending" : "others are looking at the site right now: try again in a few seconds");
+		return;
+	}
+	struct view_job *job = memory_need(calloc(1, sizeof(*job)));
+	*job = (struct view_job){ .next = views->jobs, .views = views, .call = call, .kind = kind };
+	views->jobs = job;
+	views->n_jobs++;
+	if (!params_given(job) || !profile_given(job) || (kind == JOB_START && start_is_settled(job))) {
+		job_free(job);
+		return;
+	}
+	job->discovery = discover_start(views->with.site, job->profile, kind != JOB_START, on_discovered, job);
+}
+
+void view_check(struct views *views, struct control_call *call)
+{
+	job_begin(views, call, JOB_CHECK);
+}
+
+void view_plan(struct views *views, struct control_call *call)
+{
+	job_begin(views, call, JOB_PLAN);
+}
+
+void view_start(struct views *views, struct control_call *call)
+{
+	const char *on_failure = view_arg(call, "on_failure");
+	const struct rollout *r = engine_rollout(views->with.engine);
+	if (on_failure != NULL && strcmp(on_failure, "continue") != 0 && strcmp(on_failure, "pause") != 0)
+		view_bad(call, "on_failure", "\"%.60s\": should be continue or pause", on_failure);
+	else if (r != NULL && r->stopping)
+		control_error_text(call, "Busy", "upgd is ending");
+	else
+		job_begin(views, call, JOB_START);
+}
