@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Properties of the unit's table that no example shows: nothing is forgotten, doubled, out of reach or without a way out. */
+#include "daemon/core/decide.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void test_every_pair_is_a_rule_or_refused(void **state)
+{
+	(void)state;
+	unsigned n, legal = 0;
+	(void)unit_rules(&n);
+	for (unsigned from = 0; from < UNIT_STATES; from++) {
+		for (unsigned event = 0; event < UNIT_EVENTS; event++) {
+			enum unit_state to = UNIT_STATES;
+			if (unit_next((enum unit_state)from, (enum unit_event)event, &to)) {
+				assert_true(to < UNIT_STATES);
+				legal++;
+				continue;
+			}
+			assert_int_equal(to, UNIT_STATES); /* untouched */
+			const char *why = unit_refusal((enum unit_state)from, (enum unit_event)event);
+			assert_non_null(why);
+			assert_true(strlen(why) > 5);
+		}
+	}
+	assert_int_equal(legal, n); /* no row is shadowed by an earlier one */
+}
+
+static void test_no_rule_twice(void **state)
+{
+	(void)state;
+	unsigned n;
+	const struct unit_rule *rules = unit_rules(&n);
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = i + 1; k < n; k++)
+			if (rules[i].from == rules[k].from && rules[i].event == rules[k].event)
+				fail_msg("%s, %s is there twice", unit_state_word(rules[i].from), unit_event_word(rules[i].event));
+}
+
+/* Bits of the states that one can come to from these. */
+static unsigned reach(unsigned set)
+{
+	unsigned n;
+	const struct unit_rule *rules = unit_rules(&n);
+	for (unsigned before = 0; before != set;) {
+		before = set;
+		for (unsigned i = 0; i < n; i++)
+			if ((set & (1u << rules[i].from)) != 0)
+				set |= 1u << rules[i].to;
+	}
+	return set;
+}
+
+static void test_every_state_is_reached_from_waiting(void **state)
+{
+	(void)state;
+	unsigned reached = reach(1u << UNIT_WAITING);
+	for (unsigned s = 0; s < UNIT_STATES; s++)
+		if ((reached & (1u << s)) == 0)
+			fail_msg("nothing leads to %s", unit_state_word(s));
+}
+
+static void test_every_state_has_a_way_to_rest(void **state)
+{
+	(void)state;
+	for (unsigned s = 0; s < UNIT_STATES; s++) {
+		bool rests = false;
+		unsigned reached = reach(1u << s);
+		for (unsigned to = 0; to < UNIT_STATES; to++)
+			rests |= (reached & (1u << to)) != 0 && unit_is_settled(to);
+		if (!rests)
+			fail_msg("a unit that is %s has no way to rest", unit_state_word(s));
+	}
+}
+
+/* Nothing a person did not ask for ends in a skip, and a unit that runs is never skipped or parked. */
+static void test_who_runs_is_left_alone(void **state)
+{
+	(void)state;
+	static const enum unit_event persons[] = { UNIT_EV_SKIP, UNIT_EV_PARK, UNIT_EV_RETRY };
+	static const enum unit_state active[] = { UNIT_RUNNING, UNIT_UNDOING };
+	for (size_t i = 0; i < 2; i++)
+		for (size_t k = 0; k < 3; k++) {
+			enum unit_state to;
+			assert_false(unit_next(active[i], persons[k], &to));
+		}
+	unsigned n;
+	const struct unit_rule *rules = unit_rules(&n);
+	for (unsigned i = 0; i < n; i++)
+		assert_true((rules[i].to == UNIT_SKIPPED) == (rules[i].event == UNIT_EV_SKIP));
+}
+
+static void test_words_differ(void **state)
+{
+	(void)state;
+	for (unsigned a = 0; a < UNIT_STATES; a++)
+		for (unsigned b = a + 1; b < UNIT_STATES; b++)
+			assert_string_not_equal(unit_state_word(a), unit_state_word(b));
+	for (unsigned a = 0; a < UNIT_EVENTS; a++)
+		for (unsigned b = a + 1; b < UNIT_EVENTS; b++)
+			assert_string_not_equal(unit_event_word(a), unit_event_word(b));
+	for (unsigned a = 0; a < WHY_KINDS; a++)
+		for (unsigned b = a + 1; b < WHY_KINDS; b++)
+			assert_string_not_equal(why_word((enum why_kind)a), why_word((enum why_kind)b));
+	assert_string_equal(unit_state_word(UNIT_STATES), "?");
+	assert_string_equal(unit_event_word(UNIT_EVENTS), "?");
+}
+
+/* Numbers on disk are for ever: a record's word is found by them alone. */
+static void test_record_kinds_are_distinct(void **state)
+{
+	(void)state;
+	static const unsigned kinds[] = {
+#define X(name, number, word, must, doc) number,
+#include "daemon/core/record.def"
+#undef X
+	};
+	size_t n = sizeof(kinds) / sizeof(kinds[0]);
+	for (size_t i = 0; i < n; i++) {
+		assert_non_null(record_kind_word(kinds[i]));
+		for (size_t k = i + 1; k < n; k++) {
+			assert_true(kinds[i] != kinds[k]);
+			assert_string_not_equal(record_kind_word(kinds[i]), record_kind_word(kinds[k]));
+		}
+	}
+	assert_null(record_kind_word(9999));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_pair_is_a_rule_or_refused),
+		cmocka_unit_test(test_no_rule_twice),
+		cmocka_unit_test(test_every_state_is_reached_from_waiting),
+		cmocka_unit_test(test_every_state_has_a_way_to_rest),
+		cmocka_unit_test(test_who_runs_is_left_alone),
+		cmocka_unit_test(test_words_differ),
+		cmocka_unit_test(test_record_kinds_are_distinct),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
