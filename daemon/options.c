@@ -34,7 +34,7 @@ static const struct option long_options[] = {
 
 int options_parse(struct options *out, int argc, char **argv, struct fail *fail)
 {
-	struct options options = { .config = "/etc/upgd/upgd.conf", .log = LOG_AT_INFO };
+	struct options options = { .config = UPGD_CONFIG, .log = LOG_AT_INFO };
 	opterr = 0;
 	optind = 1;
 	for (int c; (c = getopt_long(argc, argv, ":c:tl:d:", long_options, NULL)) != -1;) {

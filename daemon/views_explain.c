@@ -200,7 +200,6 @@ struct story {
 	char *acted[EVIDENCE_MAX]; /* owned; a ring: what actions said */
 	size_t n_acted;
 	char *intent;              /* owned: the last action as it was sent */
-	uint16_t intent_step;
 };
 
 static int on_story(void *arg, const struct record *rec)
@@ -215,7 +214,6 @@ static int on_story(void *arg, const struct record *rec)
 	if (rec->kind == RECORD_INTENT) {
 		free(story->intent);
 		story->intent = memory_need(strdup(rec->text));
-		story->intent_step = rec->step;
 	} else if (rec->kind == RECORD_ACTED || rec->kind == RECORD_STAYS || rec->kind == RECORD_RETRY) {
 		char **slot = &story->acted[story->n_acted++ % EVIDENCE_MAX];
 		free(*slot);

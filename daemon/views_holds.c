@@ -10,6 +10,7 @@
 #include "io/loop.h"
 #include "memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct hold {
@@ -194,6 +195,13 @@ static void hold_text(const struct rollout *r, const struct hold *hold, char *bu
 		(void)snprintf(buf + len, size - len, ": %s", how);
 }
 
+/* The kind stands beside it already. */
+static const char *without_kind(const char *text)
+{
+	const char *colon = strstr(text, ": ");
+	return colon != NULL && colon - text <= 12 ? colon + 2 : text;
+}
+
 static struct json_object *hold_json(const struct rollout *r, const struct hold *hold, size_t id)
 {
 	char text[800], scope[300];
@@ -202,7 +210,7 @@ static struct json_object *hold_json(const struct rollout *r, const struct hold 
 	json_add_int(object, "id", (int64_t)id + 1);
 	json_add_str(object, "kind", hold->kind != NULL ? hold->kind : why_word(hold->why.kind));
 	json_add_str(object, "scope", scope_of(r, hold, scope, sizeof(scope)));
-	char *clean = view_clean(text, sizeof(text));
+	char *clean = view_clean(hold->text == NULL ? without_kind(text) : text, sizeof(text));
 	json_add_str(object, "text", clean);
 	free(clean);
 	json_add_str(object, "who", why_who(hold->why.kind));
@@ -229,8 +237,10 @@ struct json_object *view_holds(const struct views *views, const struct rollout *
 	for (size_t i = 0; i < holds.n && i < VIEWS_FEW; i++)
 		json_object_array_add(array, hold_json(r, &holds.items[i], i));
 	if (holds.n > 0) {
-		char text[800];
-		hold_text(r, &holds.items[0], text, sizeof(text));
+		char text[800] = "";
+		const struct hold *hold = &holds.items[0];
+		size_t len = hold->scope != NULL ? (size_t)snprintf(text, sizeof(text), "%s: ", hold->scope) : 0;
+		hold_text(r, hold, text + len, sizeof(text) - len);
 		*first = view_clean(text, sizeof(text));
 	}
 	return array;

@@ -100,25 +100,49 @@ static bool params_given(struct view_job *job)
 	return fits;
 }
 
+/* Check was asked what is in the way, and answers that. */
+static void profile_findings(struct view_job *job, const struct conf_errors *errors, const struct fail *fail)
+{
+	struct json_object *reply = json_object_new_object(), *array = json_object_new_array();
+	size_t n = errors->n > 0 ? errors->n : 1;
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *finding = json_object_new_object();
+		json_add_str(finding, "level", "error");
+		json_add_str(finding, "subject", "profile");
+		json_add_str(finding, "text", errors->n > 0 ? errors->lines[i] : fail->text);
+		json_object_array_add(array, finding);
+	}
+	json_add(reply, "findings", array);
+	json_add_int(reply, "errors", (int64_t)n);
+	json_add_int(reply, "warnings", 0);
+	control_reply(job->call, reply, false);
+}
+
 /* All mistakes at once: they are mended in one go. */
+static void profile_refused(struct view_job *job, const struct conf_errors *errors, const struct fail *fail)
+{
+	char text[1500];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%s", errors->n > 0 ? "" : fail->text);
+	for (size_t i = 0; i < errors->n && i < NAMED_MAX && len < sizeof(text); i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i > 0 ? "; " : "", errors->lines[i]);
+	if (errors->n > NAMED_MAX && len < sizeof(text))
+		(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgctl check names all", errors->n - NAMED_MAX);
+	struct json_object *params = json_object_new_object();
+	json_add_str(params, "parameter", "params");
+	json_add_str(params, "text", text);
+	control_error(job->call, "BadParameter", params);
+}
+
+/* False: the call is answered. */
 static bool profile_given(struct view_job *job)
 {
 	struct conf_errors errors = { 0 };
 	struct fail fail = { .text = "" };
-	const char *path = job->views->with.config->profile_path;
-	job->profile = profile_load(path, (const char *const *)job->params, &errors, &fail);
-	if (job->profile == NULL) {
-		char text[1500];
-		size_t len = (size_t)snprintf(text, sizeof(text), "%s", errors.n > 0 ? "" : fail.text);
-		for (size_t i = 0; i < errors.n && i < NAMED_MAX && len < sizeof(text); i++)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i > 0 ? "; " : "", errors.lines[i]);
-		if (errors.n > NAMED_MAX && len < sizeof(text))
-			(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgd -t names all", errors.n - NAMED_MAX);
-		struct json_object *params = json_object_new_object();
-		json_add_str(params, "parameter", "params");
-		json_add_str(params, "text", text);
-		control_error(job->call, "BadParameter", params);
-	}
+	job->profile = profile_load(job->views->with.config->profile_path, (const char *const *)job->params, &errors, &fail);
+	if (job->profile == NULL && job->kind == JOB_CHECK)
+		profile_findings(job, &errors, &fail);
+	else if (job->profile == NULL)
+		profile_refused(job, &errors, &fail);
 	conf_errors_done(&errors);
 	return job->profile != NULL;
 }
