@@ -402,6 +402,45 @@ static void put_choice(struct engine *e, const struct engine_start *start)
 	put(e, rec);
 }
 
+/* What the rollout before still holds in the balancers: a partial or aborted one left it in custody. */
+struct held {
+	char *balancer, *node;
+	uint8_t state;
+};
+
+static struct held *held_take(const struct rollout *r, size_t *n)
+{
+	*n = 0;
+	if (r == NULL || r->state == ROLLOUT_DONE || r->profile->set_node < 0)
+		return NULL;
+	struct held *held = calloc((size_t)r->n_rows * r->profile->n_balancers + 1, sizeof(*held));
+	if (held == NULL)
+		abort();
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		for (size_t b = 0; b < r->profile->n_balancers && r->rows[i].set == r->profile->set_node; b++)
+			if (r->wants[b] != NULL && r->wants[b][r->rows[i].rank].state != SERVER_UNKNOWN)
+				held[(*n)++] = (struct held){ strdup(r->profile->balancers[b]), strdup(r->rows[i].name), r->wants[b][r->rows[i].rank].state };
+	return held;
+}
+
+static void held_put(struct engine *e, struct held *held, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int balancer = profile_balancer(e->profile, held[i].balancer);
+		uint32_t row = rollout_row(e->rollout, (uint8_t)e->profile->set_node, held[i].node);
+		if (balancer >= 0 && row != ROLLOUT_NO_ROW) {
+			struct record *rec = out_record(e->rollout, &e->out, RECORD_WANT, RECORD_NO_UNIT);
+			rec->step = (uint16_t)balancer;
+			rec->lane = (int32_t)row;
+			rec->code = held[i].state;
+			put(e, rec);
+		}
+		free(held[i].balancer);
+		free(held[i].node);
+	}
+	free(held);
+}
+
 int engine_start(struct engine *e, const struct engine_start *start, engine_answer_fn *fn, void *arg, struct fail *fail)
 {
 	if (e->rollout != NULL && !rollout_is_over(e->rollout))
@@ -414,8 +453,15 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 	out_reset(&e->out);
 	char *text = start_text(start);
 	struct record first = { .kind = RECORD_START, .value = e->n_rollouts + 1, .text = text };
+	size_t n_held;
+	struct held *held = held_take(e->rollout, &n_held);
 	int rc = rollout_begin(e, &first, fail);
 	if (rc != 0) {
+		for (size_t i = 0; i < n_held; i++) {
+			free(held[i].balancer);
+			free(held[i].node);
+		}
+		free(held);
 		free(text);
 		return rc;
 	}
@@ -432,6 +478,7 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 	free(text);
 	put(e, rec);
 	put_rows(e, start);
+	held_put(e, held, n_held);
 	put_choice(e, start);
 	if (start->reason != NULL) {
 		rec = out_record(e->rollout, &e->out, RECORD_NOTE, RECORD_NO_UNIT);

@@ -47,14 +47,15 @@ static bool send_question(struct rollout *r, struct out *out, uint32_t unit, enu
 	return true;
 }
 
-static void send_lane(struct rollout *r, struct out *out, uint32_t unit, int32_t lane, bool again)
+static void send_lane(struct rollout *r, struct out *out, uint32_t unit, uint8_t index, bool again)
 {
 	const struct unit *u = &r->units[unit];
 	struct effect *effect = out_effect(out, EFFECT_ACT, unit);
 	effect->step = u->step;
 	effect->dir = u->dir;
 	effect->attempt = u->attempt;
-	effect->lane = lane;
+	effect->lane = u->lane[index];
+	effect->seq = u->intent[index];
 	effect->again = again;
 	r->live[unit].busy = BUSY_ACT;
 	r->live[unit].why.kind = WHY_NONE;
@@ -66,7 +67,7 @@ static bool send_again(struct rollout *r, struct out *out, uint32_t unit)
 	const struct unit *u = &r->units[unit];
 	for (uint8_t i = 0; i < u->n_lanes; i++)
 		if ((u->lanes & (1u << i)) != 0)
-			send_lane(r, out, unit, u->lane[i], true);
+			send_lane(r, out, unit, i, true);
 	return true;
 }
 
@@ -119,7 +120,7 @@ static bool send_action(struct rollout *r, struct out *out, uint32_t unit, const
 	if (act->kind == ACTION_WAIT)
 		return true; /* PHASE_ACT is the waiting itself */
 	for (uint8_t i = 0; i < n; i++)
-		send_lane(r, out, unit, lanes[i], false);
+		send_lane(r, out, unit, i, false);
 	struct live *live = &r->live[unit];
 	live->late = false;
 	live->deadline = step->timeout_ms != 0 ? r->now + step->timeout_ms : 0;
@@ -197,7 +198,7 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
-	if ((u->flags & UNIT_WINDOW) != 0)
+	if ((u->flags & UNIT_WINDOW) != 0 && !r->paused_now)
 		return false;
 	struct why why = admit_rollout(r, false);
 	if (why.kind == WHY_NONE && r->rows[u->row].set == r->profile->set_node) {
@@ -386,7 +387,7 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	struct unit *u = &r->units[ev->unit];
 	bool open = false;
 	for (uint8_t i = 0; i < u->n_lanes; i++)
-		open |= u->lane[i] == ev->lane && (u->lanes & (1u << i)) != 0;
+		open |= u->lane[i] == ev->lane && u->intent[i] == ev->seq && (u->lanes & (1u << i)) != 0;
 	if (u->phase != PHASE_ACT || u->attempt != ev->attempt || !open)
 		return;
 	struct record *rec = out_record(r, out, RECORD_ACTED, ev->unit);
@@ -398,6 +399,7 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	out_commit(r, out, rec);
 	struct effect *ack = out_effect(out, EFFECT_ACK, ev->unit);
 	ack->step = ev->step;
+	ack->seq = ev->seq;
 	ack->lane = ev->lane;
 	ack->dir = ev->dir;
 	ack->attempt = ev->attempt;

@@ -156,6 +156,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 	if (u->n_lanes == PROFILE_LANES_MAX)
 		return -EUCLEAN;
 	u->lane[u->n_lanes] = rec->lane;
+	u->intent[u->n_lanes] = rec->seq;
 	u->lanes |= (uint8_t)(1u << u->n_lanes);
 	u->n_lanes++;
 	if (rec->dir == DIR_UNDO)
@@ -308,15 +309,15 @@ static int apply_approve(struct rollout *r, const struct record *rec)
 
 static int apply_pause(struct rollout *r, const struct record *rec)
 {
-	(void)rec;
 	r->paused = true;
+	r->paused_now = rec->code != 0;
 	return 0;
 }
 
 static int apply_resume(struct rollout *r, const struct record *rec)
 {
 	(void)rec;
-	r->paused = false;
+	r->paused = r->paused_now = false;
 	r->until_stage = -1;
 	r->until_unit = RECORD_NO_UNIT;
 	for (uint32_t i = 0; i < r->n_units; i++)
@@ -329,7 +330,7 @@ static int apply_abort(struct rollout *r, const struct record *rec)
 {
 	(void)rec;
 	r->state = ROLLOUT_ABORTING;
-	r->paused = false;
+	r->paused = r->paused_now = false;
 	return 0;
 }
 

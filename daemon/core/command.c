@@ -24,7 +24,7 @@ static void record_person(struct rollout *r, struct out *out, enum record_kind k
 	struct record *rec = out_record(r, out, kind, RECORD_NO_UNIT);
 	rec->actor = out_text(out, "%s", ev->actor != NULL ? ev->actor : "?");
 	rec->text = ev->reason != NULL ? out_text(out, "%s", ev->reason) : NULL;
-	rec->code = kind == RECORD_APPROVE ? (uint16_t)ev->value : 0;
+	rec->code = kind == RECORD_APPROVE ? (uint16_t)ev->value : kind == RECORD_PAUSE && ev->verb == COMMAND_PAUSE_NOW;
 	rec->step = kind == RECORD_APPROVE ? ev->step : RECORD_NO_STEP;
 	out_commit(r, out, rec);
 }
@@ -39,11 +39,16 @@ static uint32_t windows_open(const struct rollout *r)
 
 static void pause(struct rollout *r, struct out *out, const struct event *ev)
 {
-	if (r->paused) {
+	bool now = ev->verb == COMMAND_PAUSE_NOW;
+	if (r->paused && (!now || r->paused_now)) {
 		answer(out, 0, "pause: it is paused already");
 		return;
 	}
 	record_person(r, out, RECORD_PAUSE, ev);
+	if (now) {
+		answer(out, 0, "pause --now: %u windows stay open, %" PRId64 " tenants stay DOWN until resume", windows_open(r), facts_tenants_down(r));
+		return;
+	}
 	answer(out, 0, "pause: nothing new starts; %u open windows close first", windows_open(r));
 }
 

@@ -40,6 +40,7 @@ struct event {
 	int32_t lane;
 	uint8_t dir, attempt;
 	uint8_t balancer;    /* SERVER */
+	uint64_t seq;        /* ACTED: of the intent, as the effect had it */
 	uint32_t row;        /* SERVER; NEW_ROW: set */
 	bool reloaded;       /* SERVER: the process is younger than what we set in it */
 	enum result result;
@@ -69,6 +70,7 @@ struct effect {
 	uint16_t step;
 	int32_t lane;
 	uint8_t dir, attempt;
+	uint64_t seq;        /* ACT, ACK: of the intent; the action's name at its runner is made of it, never used twice */
 	bool again;          /* ACT: sent before, by a life of this daemon that ended: attach, do not start twice */
 	bool resolve;        /* VERIFY */
 	uint8_t balancer;    /* ASSERT */

@@ -79,7 +79,7 @@ static void becomes(struct stage_set *s, const struct effect *e)
 
 static void carry_out(struct stage_set *s, const struct effect *e)
 {
-	struct event ev = { .unit = e->unit, .step = e->step, .lane = e->lane, .dir = e->dir, .attempt = e->attempt, .result = RESULT_OK };
+	struct event ev = { .unit = e->unit, .step = e->step, .lane = e->lane, .dir = e->dir, .attempt = e->attempt, .seq = e->seq, .result = RESULT_OK };
 	switch (e->kind) {
 	case EFFECT_GATE:
 		look(s);

@@ -52,6 +52,7 @@ struct unit {
 	uint32_t touched;   /* bits of steps whose action was sent */
 	uint32_t captured;  /* bits of steps whose captures are in the journal */
 	int32_t lane[PROFILE_LANES_MAX]; /* where the step at hand was sent */
+	uint64_t intent[PROFILE_LANES_MAX]; /* seq of the intents: what an action is called at its runner, unique for ever */
 	uint8_t stage, state, phase, step;
 	uint8_t attempt;    /* of the step at hand, from 1 */
 	uint8_t dir;        /* enum record_dir */
@@ -130,7 +131,7 @@ struct rollout {
 	uint32_t id, epoch;
 	uint64_t seq;
 	uint8_t state;            /* enum rollout_state */
-	bool paused, on_failure_continue, approve_all;
+	bool paused, paused_now, on_failure_continue, approve_all; /* paused_now: inside windows too */
 	uint64_t approved[PROFILE_STAGES_MAX]; /* bits of steps */
 	int64_t started_ms, ended_ms;
 	uint32_t until_unit;      /* RECORD_NO_UNIT: none */

@@ -73,13 +73,21 @@ static bool input(struct play *p)
 				s->task_failed &= s->task_will_fail;
 			}
 		}
+	} else if (strcmp(w, "fate") == 0) { /* fate update fails|vanishes|unheard 2 */
+		enum sim_fate fate = strcmp(b, "fails") == 0 ? FATE_FAILS : strcmp(b, "vanishes") == 0 ? FATE_LOST_UNDONE : FATE_LOST_DONE;
+		sim_fate(p->sim, a, fate, p->n_words > 3 ? (unsigned)atoi(p->words[3]) : 1);
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
 		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
 		sim_person_sets(p->sim, strcmp(a, "main") == 0 ? 0 : 1, b, state);
 	} else {
-		for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
-			if (strcmp(w, verbs[i].word) == 0)
-				return say(p, sim_command(p->sim, verbs[i].verb, a[0] != '\0' ? a : NULL)), true;
+		for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+			if (strcmp(w, verbs[i].word) != 0)
+				continue;
+			bool now = strcmp(a, "now") == 0;
+			sim_command(p->sim, now ? COMMAND_PAUSE_NOW : verbs[i].verb, now || a[0] == '\0' ? NULL : a);
+			say(p, sim_answer(p->sim));
+			return true;
+		}
 		return false;
 	}
 	return true;

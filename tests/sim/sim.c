@@ -25,12 +25,7 @@ struct happening {
 
 /* What upgd-run knows: survives the daemon. */
 struct task {
-	uint32_t unit, rollout_seq;
-	uint16_t step;
-	int32_t lane;
-	uint8_t dir, attempt;
-	uint16_t generation;   /* of the unit: admissions so far */
-	bool ended;
+	uint64_t seq;          /* its name */
 	enum result result;
 };
 
@@ -54,6 +49,9 @@ struct sim {
 	uint32_t faults_left;
 	bool watching;
 	uint64_t tick_at;
+	char fate_step[64];     /* a scenario's word on the next actions of that name */
+	enum sim_fate fate;
+	unsigned fate_times;
 	struct rollout *shadow; /* the fold so far: made by rollout_apply() alone */
 	size_t n_shadow;
 };
@@ -307,21 +305,11 @@ static void check_fold(struct sim *s)
 
 /* ---- the runner ---- */
 
-static uint16_t generation(const struct sim *s, uint32_t unit)
+static struct task *task_find(struct sim *s, uint64_t seq)
 {
-	uint16_t n = 0;
-	for (size_t i = 0; i < s->n_durable; i++)
-		n += s->journal[i].kind == RECORD_ADMIT && s->journal[i].unit == unit;
-	return n;
-}
-
-static struct task *task_find(struct sim *s, const struct effect *e, uint16_t gen)
-{
-	for (size_t i = 0; i < s->n_tasks; i++) {
-		struct task *t = &s->tasks[i];
-		if (t->unit == e->unit && t->step == e->step && t->lane == e->lane && t->dir == e->dir && t->attempt == e->attempt && t->generation == gen)
-			return t;
-	}
+	for (size_t i = 0; i < s->n_tasks; i++)
+		if (s->tasks[i].seq == seq)
+			return &s->tasks[i];
 	return NULL;
 }
 
@@ -335,12 +323,8 @@ static void answer_act(struct sim *s, const struct effect *e, enum result result
 
 static void check_intent(struct sim *s, const struct effect *e)
 {
-	for (size_t i = s->n_durable; i > 0; i--) {
-		const struct record *rec = &s->journal[i - 1];
-		if (rec->kind == RECORD_INTENT && rec->unit == e->unit && rec->step == e->step && rec->lane == e->lane && rec->attempt == e->attempt && rec->dir == e->dir)
-			return;
-	}
-	world_broken(&s->world, "I6: an action without a durable intent");
+	if (e->seq == 0 || e->seq > s->n_durable || s->journal[e->seq - 1].kind != RECORD_INTENT || s->journal[e->seq - 1].unit != e->unit)
+		world_broken(&s->world, "I6: an action without a durable intent");
 }
 
 /* The world does it, or a fault has its way. */
@@ -355,6 +339,10 @@ static enum result act(struct sim *s, const struct effect *e)
 	uint32_t fate = s->options.faults && s->faults_left > 0 ? roll(s, 60) : 99;
 	if (fate < 3)
 		s->faults_left--;
+	if (s->fate_times > 0 && strcmp(s->fate_step, step->name) == 0) {
+		s->fate_times--;
+		fate = (uint32_t)s->fate;
+	}
 	if (fate == 0)
 		return RESULT_FAILED; /* did nothing and says so */
 	bool ok = fate == 1 ? true : world_act(&s->world, r, u, step, action, e->dir);
@@ -373,8 +361,7 @@ static void on_act(struct sim *s, const struct effect *e)
 	check_intent(s, e);
 	const struct step *step = effect_step(r, e);
 	const struct action *action = e->dir == DIR_UNDO ? &step->undo : &step->act;
-	uint16_t gen = generation(s, e->unit);
-	struct task *t = task_find(s, e, gen);
+	struct task *t = task_find(s, e->seq);
 	bool runner = action->kind == ACTION_RUN || action->kind == ACTION_EDIT;
 	if (t != NULL && runner) {
 		answer_act(s, e, t->result, 1);
@@ -386,7 +373,7 @@ static void on_act(struct sim *s, const struct effect *e)
 	}
 	s->tasks = more(s->tasks, s->n_tasks, &s->max_tasks, sizeof(*s->tasks));
 	t = &s->tasks[s->n_tasks++];
-	*t = (struct task){ .unit = e->unit, .step = e->step, .lane = e->lane, .dir = e->dir, .attempt = e->attempt, .generation = gen, .ended = true };
+	*t = (struct task){ .seq = e->seq };
 	t->result = act(s, e);
 	answer_act(s, e, t->result, 10 + roll(s, step->pivot ? 3000 : 300));
 }
@@ -457,6 +444,7 @@ static void on_answer(struct sim *s, const struct happening *h)
 	ev.dir = e->dir;
 	ev.attempt = e->attempt;
 	ev.lane = e->lane;
+	ev.seq = e->seq;
 	engine_event(s->engine, &ev);
 }
 
@@ -524,18 +512,18 @@ static void fault(struct sim *s)
 		sim_reload(s, (int)roll(s, 2), (int)roll(s, 2));
 		break;
 	case 2:
-		(void)sim_command(s, COMMAND_PAUSE, NULL);
+		sim_command(s, COMMAND_PAUSE, NULL);
 		break;
 	case 3: {
 		char name[64];
 		(void)snprintf(name, sizeof(name), "migrate/ox_%u", 1 + roll(s, s->world.n_schemata));
 		if (roll(s, 4) == 0)
-			(void)sim_command(s, COMMAND_SKIP, name);
+			sim_command(s, COMMAND_SKIP, name);
 		break;
 	}
 	default:
 		if (roll(s, 2) == 0)
-			(void)sim_command(s, COMMAND_ABORT, NULL);
+			sim_command(s, COMMAND_ABORT, NULL);
 	}
 	if (s->faults_left > 0 && roll(s, 3) > 0)
 		later(s, 1000 + roll(s, 60000), THING_FAULT)->life = 0;
@@ -549,14 +537,14 @@ static void person(struct sim *s)
 	if (r == NULL || rollout_is_over(r))
 		return;
 	if (r->paused)
-		(void)sim_command(s, COMMAND_RESUME, NULL);
+		sim_command(s, COMMAND_RESUME, NULL);
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		if (u->state != UNIT_FAILED && u->state != UNIT_UNCERTAIN)
 			continue;
 		(void)rollout_unit_name(r, i, name, sizeof(name));
 		if (roll(s, 5) == 0) {
-			(void)sim_command(s, COMMAND_PARK, name);
+			sim_command(s, COMMAND_PARK, name);
 			continue;
 		}
 		for (uint32_t k = 0; k < s->world.n_schemata; k++) {
@@ -566,7 +554,7 @@ static void person(struct sim *s)
 				schema->tasks_done = true;
 			}
 		}
-		(void)sim_command(s, COMMAND_RETRY, name);
+		sim_command(s, COMMAND_RETRY, name);
 	}
 }
 
@@ -665,6 +653,13 @@ void sim_run(struct sim *s)
 		world_check_aborted(&s->world, r);
 }
 
+void sim_fate(struct sim *s, const char *step, enum sim_fate fate, unsigned times)
+{
+	(void)snprintf(s->fate_step, sizeof(s->fate_step), "%s", step);
+	s->fate = fate;
+	s->fate_times = times;
+}
+
 /* ---- persons ---- */
 
 static void on_answered(void *arg, int refused, const char *answer)
@@ -674,12 +669,12 @@ static void on_answered(void *arg, int refused, const char *answer)
 	s->answered = true;
 }
 
-const char *sim_command(struct sim *s, enum command_verb verb, const char *unit)
+void sim_command(struct sim *s, enum command_verb verb, const char *unit)
 {
 	struct event ev = { .kind = EVENT_COMMAND, .verb = verb, .actor = "somebody", .unit = RECORD_NO_UNIT };
 	struct rollout *r = sim_rollout(s);
 	if (r == NULL)
-		return "no daemon";
+		return;
 	if (unit != NULL)
 		ev.unit = rollout_unit(r, unit);
 	if (verb == COMMAND_APPROVE) {
@@ -692,6 +687,12 @@ const char *sim_command(struct sim *s, enum command_verb verb, const char *unit)
 	}
 	s->answer[0] = '\0';
 	engine_command(s->engine, &ev, NULL, on_answered, s);
+}
+
+const char *sim_answer(struct sim *s)
+{
+	for (unsigned i = 0; s->answer[0] == '\0' && i < 100 && s->n_queue > 0; i++)
+		step(s);
 	return s->answer;
 }
 

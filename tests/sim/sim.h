@@ -34,8 +34,9 @@ void sim_run(struct sim *sim);
 void sim_run_until(struct sim *sim, uint64_t ms);
 
 void sim_start(struct sim *sim, const char *until, const char *const *skip, bool on_failure_continue);
-/* A person; returns the answer, valid until the next. unit: a name, or NULL. */
-const char *sim_command(struct sim *sim, enum command_verb verb, const char *unit);
+/* A person. unit: a name, or NULL. The answer comes when it is durable; sim_answer() runs until then. */
+void sim_command(struct sim *sim, enum command_verb verb, const char *unit);
+const char *sim_answer(struct sim *sim);
 void sim_crash(struct sim *sim);    /* SIGKILL */
 void sim_restart(struct sim *sim);
 
@@ -45,5 +46,7 @@ uint32_t sim_batches(const struct sim *sim);
 uint32_t sim_records(const struct sim *sim);
 uint64_t sim_now(const struct sim *sim);
 const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
+enum sim_fate { FATE_FAILS, FATE_LOST_UNDONE, FATE_LOST_DONE };
+void sim_fate(struct sim *sim, const char *step, enum sim_fate fate, unsigned times); /* of the next actions of that name */
 void sim_reload(struct sim *sim, int balancer, int process); /* HAProxy forgets */
 void sim_person_sets(struct sim *sim, int balancer, const char *node, enum server_state state);

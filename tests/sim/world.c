@@ -241,7 +241,7 @@ static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
 		fact->class_ = node->is_new ? CLASS_NEW : CLASS_OLD;
 		fact->up = serves(w, node);
 	} else if (schema != NULL) {
-		fact->class_ = schema->tenants == 0 ? 4 : schema->owner_new ? CLASS_NEW : CLASS_OLD; /* 4: empty */
+		fact->class_ = schema->tenants == 0 ? 4 : !schema->enabled ? 5 : schema->owner_new ? CLASS_NEW : CLASS_OLD; /* 4: empty, 5: half */
 		fact->tenants = schema->enabled ? schema->tenants : 0;
 	}
 }
