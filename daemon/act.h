@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * One effect under way, and the parts of the executor that carry effects out. A flight ends with flight_answer(), which tells the engine
+ * and frees it; or it is cancelled, and nobody is told.
+ */
+
+#include "captures.h"
+#include "executor.h"
+#include "probe.h"
+
+struct site;
+struct watch;
+struct flight;
+
+struct executor {
+	struct loop *loop;
+	struct site *site;
+	struct engine *engine;   /* borrowed */
+	struct watch *watch;
+	struct flight *flights;  /* all that is under way */
+	struct captures captures;
+	char **rendered;         /* owned, until the loop turns */
+	size_t n_rendered, max_rendered;
+	struct loop_timer *tidy; /* frees them */
+};
+
+struct flight {
+	struct executor *x;
+	struct effect effect;
+	struct flight *next, **link;
+	struct loop_timer *timer;       /* of the part that carries it out */
+	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
+	void *work;                     /* of the part that carries it out */
+};
+
+struct rollout *flight_rollout(const struct flight *flight);
+const struct step *flight_step(const struct flight *flight);
+const struct action *flight_action(const struct flight *flight);
+/* What templates of this flight are bound with. */
+struct bind flight_bind(const struct flight *flight);
+void flight_bind_init(const struct executor *executor, const struct rollout *r, uint32_t unit, int32_t lane, struct bind *bind);
+
+/* From the loop only. Runs the flight's cancel first, so that work is freed in one place. */
+void flight_answer(struct flight *flight, enum result result, int64_t value, const char *text);
+/* The same, from inside executor_perform(): the loop turns first. */
+void flight_answer_later(struct flight *flight, enum result result, const char *text);
+
+/* The runner's id of an action; unique for ever. life: captures_life(). */
+enum { ACT_ID_MAX = 200 };
+void act_id(const struct rollout *r, const struct effect *effect, uint64_t life, char id[static ACT_ID_MAX]);
+
+void act_run(struct flight *flight);    /* ACTION_RUN */
+void act_edit(struct flight *flight);   /* ACTION_EDIT, restore too */
+void act_server(struct flight *flight); /* ACTION_SERVER, restore too */
+
+void ask_probes(struct flight *flight, const uint16_t *probes, size_t n, uint64_t within_ms); /* one after the other; stops at the first that does not hold */
+void ask_captures(struct flight *flight);

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Questions: a list of probes, one after the other, once or until they hold; and captures, which are answers that are kept: rows of
+ * probes, and what a server or a line was before our hand came to it.
+ */
+#include "act.h"
+
+#include "config.h"
+#include "io/haproxy.h"
+#include "io/loop.h"
+#include "io/runner.h"
+#include "look.h"
+#include "memory.h"
+#include "proto/json.h"
+#include "site.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { POLL_FIRST_MS = 250, POLL_MAX_MS = 2000, CAPTURE_MAX = 60 << 10, READ_PATIENCE_MS = 15000 };
+
+struct ask {
+	const uint16_t *probes;  /* of the profile */
+	size_t n, i;
+	bool polled;
+	uint64_t until, pause;   /* boot ms; ms */
+	struct probe_run *run;
+	/* of captures */
+	struct json_object *got; /* owned */
+	int64_t n_rows;
+	struct runner_request *read;
+	char *prefix;            /* owned */
+	struct site_call *calls[CONFIG_SOCKETS_MAX];
+	struct word {
+		struct flight *f;
+		size_t process;
+		const char *state;   /* NULL: not known */
+	} words[CONFIG_SOCKETS_MAX];
+	size_t n_words, n_open;
+	char error[300];
+	enum result worst;
+};
+
+static void ask_next(struct flight *f);
+
+static void ask_cancel(struct flight *f)
+{
+	struct ask *a = f->work;
+	probe_cancel(a->run);
+	if (a->read != NULL)
+		runner_cancel(a->read);
+	for (size_t i = 0; i < a->n_words; i++)
+		site_call_cancel(a->calls[i]);
+	json_putp(&a->got);
+	free(a->prefix);
+	free(a);
+}
+
+static struct ask *ask_new(struct flight *f)
+{
+	struct ask *a = memory_need(calloc(1, sizeof(*a)));
+	f->work = a;
+	f->cancel = ask_cancel;
+	return a;
+}
+
+static struct probe_run *ask_one(struct flight *f, size_t index, bool polled, probe_fn *fn)
+{
+	const struct rollout *r = flight_rollout(f);
+	struct probe_options options = { .bind = flight_bind(f), .unit = f->effect.unit, .polled = polled };
+	return probe_start(f->x->site, &r->profile->probes[index], &options, fn, f);
+}
+
+/* ---- probes ---- */
+
+static void on_poll(void *arg)
+{
+	ask_next(arg);
+}
+
+static void on_probe(void *arg, const struct probe_answer *answer)
+{
+	struct flight *f = arg;
+	struct ask *a = f->work;
+	a->run = NULL;
+	if (answer->result == RESULT_OK && a->i + 1 < a->n) {
+		a->i++;
+		ask_next(f);
+		return;
+	}
+	uint64_t now = loop_boot_ms();
+	if (answer->result == RESULT_OK || !a->polled || now >= a->until) {
+		char text[JUDGE_TEXT_MAX]; /* the answer ends with the flight */
+		(void)snprintf(text, sizeof(text), "%s", answer->text);
+		flight_answer(f, answer->result, 0, text);
+		return;
+	}
+	a->i = 0; /* all of them, anew */
+	if (f->timer == NULL)
+		f->timer = loop_timer_new(f->x->loop, on_poll, f);
+	loop_timer_set(f->timer, a->pause < a->until - now ? a->pause : a->until - now);
+	a->pause = a->pause * 2 < POLL_MAX_MS ? a->pause * 2 : POLL_MAX_MS;
+}
+
+static void ask_next(struct flight *f)
+{
+	struct ask *a = f->work;
+	a->run = ask_one(f, a->probes[a->i], a->polled, on_probe);
+}
+
+void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t within_ms)
+{
+	if (n == 0) {
+		flight_answer_later(f, RESULT_OK, NULL);
+		return;
+	}
+	struct ask *a = ask_new(f);
+	a->probes = probes;
+	a->n = n;
+	a->polled = within_ms != 0;
+	a->until = loop_boot_ms() + within_ms;
+	a->pause = POLL_FIRST_MS;
+	ask_next(f);
+}
+
+/* ---- captures ---- */
+
+static void captures_end(struct flight *f)
+{
+	struct ask *a = f->work;
+	size_t len;
+	const char *text = json_text(a->got, &len);
+	int64_t n_rows = a->n_rows;
+	if (len > CAPTURE_MAX) {
+		char why[200];
+		(void)snprintf(why, sizeof(why), "the captures of step %s are %zu KiB; at most %d KiB fit the journal", flight_step(f)->name, len >> 10,
+			CAPTURE_MAX >> 10);
+		flight_answer(f, RESULT_FAILED, n_rows, why);
+		return;
+	}
+	char *copy = memory_need(strdup(text));
+	flight_answer(f, RESULT_OK, n_rows, copy);
+	free(copy);
+}
+
+static void baseline_end(struct flight *f, struct json_object *value)
+{
+	struct ask *a = f->work;
+	struct json_object *baseline = json_object_new_object();
+	json_add(baseline, flight_step(f)->name, value);
+	json_add(a->got, "baseline", baseline);
+	captures_end(f);
+}
+
+static void servers_end(struct flight *f)
+{
+	struct ask *a = f->work;
+	if (a->worst != RESULT_OK) {
+		char error[sizeof(a->error)];
+		(void)strcpy(error, a->error);
+		flight_answer(f, a->worst, 0, error);
+		return;
+	}
+	struct json_object *words = json_object_new_array();
+	for (size_t i = 0; i < a->n_words; i++)
+		json_object_array_add(words, json_object_new_string(a->words[i].state));
+	baseline_end(f, words);
+}
+
+static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
+{
+	struct word *word = arg;
+	struct flight *f = word->f;
+	struct ask *a = f->work;
+	const struct rollout *r = flight_rollout(f);
+	const char *name = r->rows[r->units[f->effect.unit].row].name;
+	const char *balancer = r->profile->balancers[flight_step(f)->act.balancer];
+	bool reachable = snapshot->reachable && !snapshot->stopping;
+	a->calls[word->process] = NULL;
+	for (size_t i = 0; reachable && i < snapshot->n_servers; i++)
+		if (strcmp(snapshot->servers[i].name, name) == 0)
+			word->state = server_state_word(look_server(&snapshot->servers[i]));
+	if (word->state == NULL) {
+		a->worst = reachable ? RESULT_FAILED : RESULT_UNKNOWN;
+		(void)snprintf(a->error, sizeof(a->error), "%.60s: %.200s%s%s", site_socket(f->x->site, balancer, word->process),
+			reachable ? "there is no server " : snapshot->reachable ? "only an old worker answers" : snapshot->error, reachable ? name : "",
+			reachable ? "; is it named as the node?" : "");
+	}
+	if (--a->n_open == 0)
+		servers_end(f);
+}
+
+static void baseline_server(struct flight *f)
+{
+	struct ask *a = f->work;
+	const char *balancer = flight_rollout(f)->profile->balancers[flight_step(f)->act.balancer];
+	a->n_words = a->n_open = site_processes(f->x->site, balancer);
+	for (size_t i = 0; i < a->n_words; i++) {
+		a->words[i] = (struct word){ .f = f, .process = i };
+		a->calls[i] = site_snapshot(f->x->site, balancer, i, on_snapshot, &a->words[i]);
+	}
+	if (a->n_words == 0)
+		flight_answer_later(f, RESULT_FAILED, "the configuration has no such balancer");
+}
+
+static void on_file(void *arg, const struct runner_result *result)
+{
+	struct flight *f = arg;
+	struct ask *a = f->work;
+	a->read = NULL;
+	if (result->state != RUNNER_EXITED) {
+		flight_answer(f, result->state == RUNNER_REFUSED ? RESULT_FAILED : RESULT_UNKNOWN, 0, result->error);
+		return;
+	}
+	size_t len = strlen(a->prefix);
+	for (const char *line = result->out; line != NULL && *line != '\0';) {
+		const char *end = strchr(line, '\n');
+		size_t n = end != NULL ? (size_t)(end - line) : strlen(line);
+		if (strncmp(line, a->prefix, len) == 0) {
+			while (n > 0 && line[n - 1] == '\r')
+				n--;
+			baseline_end(f, json_object_new_string_len(line, (int)n));
+			return;
+		}
+		line = end != NULL ? end + 1 : NULL;
+	}
+	baseline_end(f, json_object_new_string("")); /* there was none */
+}
+
+static void baseline_edit(struct flight *f)
+{
+	struct ask *a = f->work;
+	const struct rollout *r = flight_rollout(f);
+	const struct step *step = flight_step(f);
+	struct bind bind = flight_bind(f);
+	struct fail fail = { 0 };
+	const char *node = step->n_on > 0 && step->on[0] == LANE_ON_SELF ? r->rows[r->units[f->effect.unit].row].name : NULL;
+	if (step->n_on != 1 || (step->on[0] != LANE_ON_SELF && step->on[0] != LANE_ON_LOCAL)) {
+		flight_answer_later(f, RESULT_FAILED, "a line can only be put back where on = \"self\" or \"local\"");
+		return;
+	}
+	struct runner *runner = site_runner(f->x->site, node, &fail);
+	char *file = runner != NULL ? bind_text(&bind, step->act.file, &fail) : NULL;
+	a->prefix = file != NULL ? bind_text(&bind, step->act.line, &fail) : NULL;
+	if (a->prefix != NULL)
+		a->read = runner_read(runner, file, READ_PATIENCE_MS, on_file, f);
+	else
+		flight_answer_later(f, RESULT_FAILED, fail.text);
+	free(file);
+}
+
+static void capture_next(struct flight *f);
+
+static void on_captured(void *arg, const struct probe_answer *answer)
+{
+	struct flight *f = arg;
+	struct ask *a = f->work;
+	a->run = NULL;
+	if (answer->result != RESULT_OK || answer->table == NULL) {
+		char text[JUDGE_TEXT_MAX];
+		(void)snprintf(text, sizeof(text), "%s", answer->text);
+		flight_answer(f, answer->result != RESULT_OK ? answer->result : RESULT_UNKNOWN, 0, text);
+		return;
+	}
+	json_add(a->got, flight_step(f)->captures[a->i].name, judge_rows(answer->table));
+	a->n_rows += (int64_t)answer->table->n_rows;
+	a->i++;
+	capture_next(f);
+}
+
+static void capture_next(struct flight *f)
+{
+	struct ask *a = f->work;
+	const struct step *step = flight_step(f);
+	if (a->i < step->n_captures) {
+		int probe = profile_probe(flight_rollout(f)->profile, step->captures[a->i].probe);
+		if (probe >= 0)
+			a->run = ask_one(f, (size_t)probe, false, on_captured);
+		else
+			flight_answer_later(f, RESULT_FAILED, "a capture names a probe that the profile does not have");
+	} else if (step->undo.restore && step->act.kind == ACTION_SERVER) {
+		baseline_server(f);
+	} else if (step->undo.restore && step->act.kind == ACTION_EDIT) {
+		baseline_edit(f);
+	} else {
+		captures_end(f);
+	}
+}
+
+void ask_captures(struct flight *f)
+{
+	struct ask *a = ask_new(f);
+	a->got = json_object_new_object();
+	capture_next(f);
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "captures.h"
+
+#include "memory.h"
+#include "proto/json.h"
+
+#include <string.h>
+
+struct captures_unit {
+	char *text;    /* owned */
+	uint64_t life, acted; /* acted: the life that the newest answer is of */
+};
+
+static struct captures_unit *unit_of(struct captures *c, uint32_t unit)
+{
+	if (unit >= c->n) {
+		uint32_t n = (unit + 1) * 2;
+		c->units = memory_need(realloc(c->units, n * sizeof(*c->units)));
+		memset(c->units + c->n, 0, (n - c->n) * sizeof(*c->units));
+		c->n = n;
+	}
+	return &c->units[unit];
+}
+
+static void forget(struct captures_unit *u)
+{
+	free(u->text);
+	u->text = NULL;
+}
+
+/* Captures of one step join those of earlier ones; baselines are kept by step. */
+static void merge(struct captures_unit *u, const char *text)
+{
+	json_cleanup struct json_object *more = json_parse(text, strlen(text), NULL);
+	json_cleanup struct json_object *all = u->text != NULL ? json_parse(u->text, strlen(u->text), NULL) : json_object_new_object();
+	struct json_object *old;
+	if (more == NULL || all == NULL || !json_object_is_type(more, json_type_object))
+		return;
+	json_object_object_foreach(more, key, value) {
+		if (strcmp(key, "baseline") == 0 && json_object_object_get_ex(all, "baseline", &old)) {
+			json_object_object_foreach(value, step, baseline)
+				json_object_object_add(old, step, json_object_get(baseline));
+		} else {
+			json_object_object_add(all, key, json_object_get(value));
+		}
+	}
+	char *merged = memory_need(strdup(json_text(all, NULL)));
+	forget(u);
+	u->text = merged;
+}
+
+void captures_done(struct captures *c)
+{
+	for (uint32_t i = 0; i < c->n; i++)
+		free(c->units[i].text);
+	free(c->units);
+	*c = (struct captures){ 0 };
+}
+
+/* An abort undoes finished units too, and then needs what was before; behind its pivot a unit is never undone. */
+static bool is_over(const struct rollout *r, const struct record *rec)
+{
+	if (rec->code == UNIT_WAITING || rec->code == UNIT_UNDONE)
+		return true;
+	return rec->code == UNIT_DONE && r != NULL && rec->unit < r->n_units && (r->units[rec->unit].flags & UNIT_PIVOT) != 0;
+}
+
+void captures_applied(struct captures *c, const struct rollout *r, const struct record *rec)
+{
+	if (rec->kind == RECORD_START)
+		captures_done(c);
+	if (rec->unit == RECORD_NO_UNIT || rec->unit >= ROLLOUT_ROWS_MAX * 8u)
+		return;
+	struct captures_unit *u = unit_of(c, rec->unit);
+	bool turned = rec->kind == RECORD_UNIT && (rec->code == UNIT_RUNNING || rec->code == UNIT_UNDOING); /* attempts count from 1 again */
+	if (rec->kind == RECORD_ADMIT || turned)
+		u->life = rec->seq;
+	else if (rec->kind == RECORD_ACTED)
+		u->acted = u->life;
+	else if (rec->kind == RECORD_CAPTURE && rec->text != NULL)
+		merge(u, rec->text);
+	else if (rec->kind == RECORD_UNIT && is_over(r, rec))
+		forget(u);
+}
+
+const char *captures_text(const struct captures *c, uint32_t unit)
+{
+	return unit < c->n ? c->units[unit].text : NULL;
+}
+
+uint64_t captures_life(const struct captures *c, uint32_t unit)
+{
+	return unit < c->n ? c->units[unit].life : 0;
+}
+
+uint64_t captures_acted(const struct captures *c, uint32_t unit)
+{
+	return unit < c->n ? c->units[unit].acted : 0;
+}
+
+struct json_object *captures_baseline(const struct captures *c, uint32_t unit, const char *step)
+{
+	const char *text = captures_text(c, unit);
+	json_cleanup struct json_object *all = text != NULL ? json_parse(text, strlen(text), NULL) : NULL;
+	struct json_object *baseline, *value;
+	if (all == NULL || json_get_object(all, "baseline", &baseline, NULL) != 0 || !json_object_object_get_ex(baseline, step, &value))
+		return NULL;
+	return json_object_get(value);
+}

@@ -1,0 +1,651 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A look at the whole site before there is a rollout. Everything is asked at once (nodes in parts), answers are kept as they come, and
+ * judged when the last one is there: a person should see all that is wrong in one go, each with what to do about it.
+ */
+#include "discover.h"
+
+#include "config.h"
+#include "io/haproxy.h"
+#include "io/loop.h"
+#include "io/runner.h"
+#include "io/sql.h"
+#include "look.h"
+#include "memory.h"
+#include "probe.h"
+#include "site.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { QUERY_MS = 20000, NODE_MS = 3000, AT_ONCE = 32, RUNNER_MS = 10000 };
+
+struct node {
+	struct discovery *d;
+	const struct config_node *config;
+	struct probe_run *run;
+	char *columns;       /* owned */
+	struct row row;      /* for templates; borrows columns */
+	char *value, *error; /* owned; value NULL: there was none */
+	uint8_t class_;
+};
+
+struct table {
+	struct discovery *d;
+	uint8_t set;
+	struct sql_query *query;
+	struct engine_row *rows; /* columns owned */
+	char **names, **hosts, **values; /* owned, for findings */
+	size_t n;
+	char *error;         /* owned */
+};
+
+struct seen_server {
+	char name[64];
+	uint8_t state;
+	bool up;
+};
+
+struct process {
+	struct discovery *d;
+	const char *balancer;
+	size_t number;
+	struct site_call *call;
+	struct seen_server *servers; /* owned */
+	size_t n;
+	bool reachable;
+	char *error, *refused; /* owned; refused: what a command that does nothing was answered */
+};
+
+struct place {
+	struct discovery *d;
+	const char *node;    /* NULL: local */
+	struct runner *runner;
+	struct runner_request *request;
+	char id[100];
+	char *error, *mend;  /* owned */
+};
+
+struct discovery {
+	struct site *site;
+	const struct profile *profile;
+	bool check;
+	discover_fn *fn;
+	void *arg;
+	struct loop_timer *end;
+	size_t open, next_node, nodes_open, next_place, places_open;
+	struct node *nodes;
+	struct look_classes classes[8];
+	struct table tables[8];
+	struct process processes[CONFIG_BALANCERS_MAX * CONFIG_SOCKETS_MAX];
+	size_t n_processes;
+	struct place *places; /* check: every runner; the last is local */
+	size_t n_places;
+	char **secrets;       /* env that names each secret of the profile once; owned */
+	struct discover_result result;
+};
+
+static const struct config *config_of(const struct discovery *d)
+{
+	return site_config(d->site);
+}
+
+static struct bind bind_of(const struct discovery *d, const struct row *row)
+{
+	struct bind bind = { .profile = d->profile, .row = row, .cluster = config_of(d)->cluster, .lane = LANE_NONE };
+	return bind;
+}
+
+/* One answer less to wait for; the end comes when the loop turns, never inside discover_start(). */
+static void one_less(struct discovery *d)
+{
+	if (--d->open == 0)
+		loop_timer_set(d->end, 0);
+}
+
+/* ---- findings ---- */
+
+static char *said(const char *format, va_list args)
+{
+	char *text;
+	if (vasprintf(&text, format, args) < 0)
+		abort();
+	return text;
+}
+
+static void finding(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...)
+	printf_like(5, 6);
+static void finding(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...)
+{
+	struct discover_result *r = &d->result;
+	va_list args;
+	r->findings = memory_need(realloc(r->findings, (r->n_findings + 1) * sizeof(*r->findings)));
+	va_start(args, format);
+	r->findings[r->n_findings++] = (struct discover_finding){ .level = level, .subject = memory_need(strdup(subject)),
+		.text = said(format, args), .mend = mend != NULL ? memory_need(strdup(mend)) : NULL };
+	va_end(args);
+	r->n_errors += level == DISCOVER_ERROR;
+	r->n_warnings += level == DISCOVER_WARNING;
+}
+
+/* ---- nodes ---- */
+
+static void nodes_go_on(struct discovery *d);
+
+static void on_node(void *arg, const struct probe_answer *answer)
+{
+	struct node *node = arg;
+	struct discovery *d = node->d;
+	const char *value = answer->table != NULL && answer->table->n_rows > 0 ? answer->table->cells[0] : NULL;
+	node->run = NULL;
+	if (value != NULL && answer->whole) {
+		node->value = memory_need(strdup(value));
+		node->class_ = look_class(&d->classes[d->profile->set_node], value);
+	} else {
+		node->error = memory_need(strdup(answer->text));
+	}
+	d->nodes_open--;
+	nodes_go_on(d);
+	one_less(d);
+}
+
+static void nodes_go_on(struct discovery *d)
+{
+	int probe = profile_probe(d->profile, d->profile->sets[d->profile->set_node].class_probe);
+	while (probe >= 0 && d->nodes_open < AT_ONCE && d->next_node < config_of(d)->n_nodes) {
+		struct node *node = &d->nodes[d->next_node++];
+		struct probe_options options = { .bind = bind_of(d, &node->row), .unit = RECORD_NO_UNIT, .timeout_ms = NODE_MS };
+		d->nodes_open++;
+		d->open++;
+		node->run = probe_start(d->site, &d->profile->probes[probe], &options, on_node, node);
+	}
+}
+
+static void nodes_start(struct discovery *d)
+{
+	const struct config *config = config_of(d);
+	d->nodes = memory_need(calloc(config->n_nodes + 1, sizeof(struct node)));
+	for (size_t i = 0; i < config->n_nodes; i++) {
+		struct node *node = &d->nodes[i];
+		node->d = d;
+		node->config = &config->nodes[i];
+		node->columns = look_node_columns(node->config);
+		node->row = (struct row){ .name = node->config->name, .columns = node->columns, .set = (uint8_t)d->profile->set_node };
+	}
+	nodes_go_on(d);
+}
+
+/* ---- sets of a database ---- */
+
+static void keep_rows(struct table *t, const struct sql_result *result)
+{
+	struct discovery *d = t->d;
+	const struct set *set = &d->profile->sets[t->set];
+	struct look_row look;
+	struct fail fail;
+	t->rows = memory_need(calloc(result->n_rows + 1, sizeof(*t->rows)));
+	t->names = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
+	t->hosts = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
+	t->values = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
+	for (size_t i = 0; i < result->n_rows; i++) {
+		if (look_row(config_of(d), set, &d->classes[t->set], result, i, &look, &fail) != 0) {
+			t->error = memory_need(strdup(fail.text));
+			return;
+		}
+		t->rows[t->n] = (struct engine_row){ .set = t->set, .columns = look_sql_columns(set, result, i), .weight = look.weight,
+			.host = look.host_number, .class_ = look.class_ };
+		t->names[t->n] = memory_need(strdup(look.name));
+		t->hosts[t->n] = memory_need(strdup(look.host));
+		t->values[t->n++] = memory_need(strdup(look.value));
+	}
+}
+
+static void on_rows(void *arg, const struct sql_result *result)
+{
+	struct table *t = arg;
+	t->query = NULL;
+	if (result->outcome == SQL_OK)
+		keep_rows(t, result);
+	else
+		t->error = memory_need(strdup(result->error));
+	one_less(t->d);
+}
+
+static void table_start(struct discovery *d, uint8_t s)
+{
+	const struct set *set = &d->profile->sets[s];
+	struct table *t = &d->tables[s];
+	struct bind bind = bind_of(d, NULL);
+	struct fail fail = { 0 };
+	struct sql *sql = site_sql(d->site, set->database, &fail);
+	char *query = sql != NULL ? bind_sql(&bind, set->query, &fail) : NULL;
+	t->d = d;
+	t->set = s;
+	if (query == NULL) {
+		t->error = memory_need(strdup(fail.text));
+		return;
+	}
+	d->open++;
+	t->query = sql_run(sql, query, NULL, 0, QUERY_MS, on_rows, t);
+	free(query);
+}
+
+/* ---- balancers ---- */
+
+static void on_refused(void *arg, const char *error)
+{
+	struct process *p = arg;
+	p->call = NULL;
+	if (error != NULL)
+		p->refused = memory_need(strdup(error));
+	one_less(p->d);
+}
+
+static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
+{
+	struct process *p = arg;
+	struct discovery *d = p->d;
+	p->call = NULL;
+	p->reachable = snapshot->reachable;
+	if (!p->reachable) {
+		p->error = memory_need(strdup(snapshot->error));
+		one_less(d);
+		return;
+	}
+	p->servers = memory_need(calloc(snapshot->n_servers + 1, sizeof(*p->servers)));
+	for (size_t i = 0; i < snapshot->n_servers; i++) {
+		struct seen_server *seen = &p->servers[p->n++];
+		(void)snprintf(seen->name, sizeof(seen->name), "%s", snapshot->servers[i].name);
+		seen->state = (uint8_t)look_server(&snapshot->servers[i]);
+		seen->up = snapshot->servers[i].up;
+	}
+	/* A command for a server that cannot be tells whether the socket may command at all, and changes nothing. */
+	p->call = site_set(d->site, p->balancer, p->number, "upgd-asks-for-its-level", HAPROXY_READY, on_refused, p);
+}
+
+static void balancers_start(struct discovery *d)
+{
+	for (size_t b = 0; b < d->profile->n_balancers; b++) {
+		size_t n = site_processes(d->site, d->profile->balancers[b]);
+		for (size_t i = 0; i < n; i++) {
+			struct process *p = &d->processes[d->n_processes++];
+			*p = (struct process){ .d = d, .balancer = d->profile->balancers[b], .number = i };
+			d->open++;
+			p->call = site_snapshot(d->site, p->balancer, i, on_snapshot, p);
+		}
+	}
+}
+
+static const struct seen_server *server_in(const struct process *p, const char *name)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (strcmp(p->servers[i].name, name) == 0)
+			return &p->servers[i];
+	return NULL;
+}
+
+/* ---- runners: check only ---- */
+
+static void places_go_on(struct discovery *d);
+
+static void on_runner(void *arg, const struct runner_result *result)
+{
+	struct place *p = arg;
+	struct discovery *d = p->d;
+	p->request = NULL;
+	if (result->state != RUNNER_AWAY)
+		runner_ack(p->runner, p->id);
+	if (result->state != RUNNER_EXITED || result->exit_code != 0) {
+		p->error = memory_need(strdup(result->error != NULL ? result->error : "its runner cannot run `true`"));
+		p->mend = memory_need(strdup(result->state == RUNNER_REFUSED ? "see secrets in upgd-run(8)"
+			: p->node != NULL ? "try the command of remote in upgd.conf by hand, as the user of upgd"
+			: "is upgd-run serve running here? see local_runner and local_socket in upgd.conf(5)"));
+	}
+	d->places_open--;
+	places_go_on(d);
+	one_less(d);
+}
+
+static void place_start(struct discovery *d, struct place *p)
+{
+	static const char *const argv[] = { "true", NULL };
+	struct fail fail = { 0 };
+	uint64_t nonce = loop_boot_ms();
+	p->runner = site_runner(d->site, p->node, &fail);
+	if (p->runner == NULL) {
+		p->error = memory_need(strdup(fail.text));
+		return;
+	}
+	if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != (ssize_t)sizeof(nonce))
+		nonce ^= (uint64_t)(uintptr_t)p;
+	(void)snprintf(p->id, sizeof(p->id), "check/%016llx", (unsigned long long)nonce);
+	struct runner_task task = { .id = p->id, .argv = argv, .env = (const char *const *)d->secrets, .deadline_ms = RUNNER_MS };
+	d->open++;
+	d->places_open++;
+	p->request = runner_start(p->runner, &task, RUNNER_MS, on_runner, p);
+}
+
+static void places_go_on(struct discovery *d)
+{
+	while (d->places_open < AT_ONCE && d->next_place < d->n_places)
+		place_start(d, &d->places[d->next_place++]);
+}
+
+/* "UPGD_SECRET_0=${secret.ox}": a runner refuses a task whose secret it does not have. */
+static void secrets_of(struct discovery *d)
+{
+	size_t n = 0;
+	d->secrets = memory_need(calloc(17, sizeof(char *)));
+	for (const char *at = d->profile->text; at != NULL && n < 16;) {
+		at = strstr(at, "${secret.");
+		const char *end = at != NULL ? strchr(at, '}') : NULL;
+		if (end == NULL)
+			return;
+		char *entry;
+		if (asprintf(&entry, "UPGD_SECRET_%zu=%.*s", n, (int)(end + 1 - at), at) < 0)
+			abort();
+		bool known = false;
+		for (size_t i = 0; i < n; i++)
+			known |= strcmp(strchr(d->secrets[i], '='), strchr(entry, '=')) == 0;
+		if (known)
+			free(entry);
+		else
+			d->secrets[n++] = entry;
+		at = end;
+	}
+}
+
+static void places_start(struct discovery *d)
+{
+	const struct config *config = config_of(d);
+	secrets_of(d);
+	d->places = memory_need(calloc(config->n_nodes + 1, sizeof(struct place)));
+	d->n_places = config->n_nodes + 1;
+	for (size_t i = 0; i < d->n_places; i++)
+		d->places[i] = (struct place){ .d = d, .node = i < config->n_nodes ? config->nodes[i].name : NULL };
+	places_go_on(d);
+}
+
+/* ---- judging ---- */
+
+static void judge_params(struct discovery *d)
+{
+	for (size_t i = 0; i < d->profile->n_params; i++) {
+		const struct param *p = &d->profile->params[i];
+		char subject[100], mend[160];
+		(void)snprintf(subject, sizeof(subject), "parameter %s", p->name);
+		(void)snprintf(mend, sizeof(mend), "upgctl start --set %s=VALUE, or vars in upgd.conf", p->name);
+		if (p->value == NULL)
+			finding(d, DISCOVER_ERROR, subject, mend, "is not given: %s", p->doc != NULL ? p->doc : "it has no default");
+	}
+}
+
+static void judge_node(struct discovery *d, const struct node *node, const struct set *set)
+{
+	char subject[300];
+	(void)snprintf(subject, sizeof(subject), "node %s", node->config->name);
+	if (node->value == NULL)
+		finding(d, DISCOVER_ERROR, subject, "is it running, and health in upgd.conf right? take it out of nodes if it is gone for good",
+			"%s", node->error != NULL ? node->error : "its class could not be asked");
+	else if (node->class_ == CLASS_NONE)
+		finding(d, DISCOVER_ERROR, subject, "compare the parameters of the rollout with what the nodes run",
+			"%s says \"%.80s\", which is of no class", set->class_probe, node->value);
+	else
+		finding(d, DISCOVER_OK, subject, NULL, "%s, \"%.80s\"", d->profile->classes[node->class_], node->value);
+}
+
+static void judge_nodes(struct discovery *d)
+{
+	const struct set *set = &d->profile->sets[d->profile->set_node];
+	const struct config *config = config_of(d);
+	if (config->n_nodes == 0)
+		finding(d, DISCOVER_ERROR, set->name, "add nodes to upgd.conf", "the set has no rows");
+	if (profile_probe(d->profile, set->class_probe) < 0)
+		finding(d, DISCOVER_ERROR, set->name, "name one of probes in the profile", "there is no probe \"%s\"", set->class_probe);
+	for (size_t i = 0; i < config->n_nodes; i++)
+		judge_node(d, &d->nodes[i], set);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void judge_twice(struct discovery *d, const struct table *t)
+{
+	char **names = memory_need(calloc(t->n + 1, sizeof(char *)));
+	for (size_t i = 0; i < t->n; i++)
+		names[i] = t->names[i];
+	qsort(names, t->n, sizeof(char *), by_name);
+	for (size_t i = 1; i < t->n; i++)
+		if (strcmp(names[i], names[i - 1]) == 0 && (i < 2 || strcmp(names[i], names[i - 2]) != 0))
+			finding(d, DISCOVER_ERROR, names[i], "tools take a name alone and would touch both: rename one, or leave it out of the system",
+				"is there more than once in set %s, on different database hosts", d->profile->sets[t->set].name);
+	free(names);
+}
+
+static void judge_table(struct discovery *d, const struct table *t)
+{
+	const struct set *set = &d->profile->sets[t->set];
+	size_t n_of[PROFILE_CLASSES_MAX] = { 0 };
+	char counts[200] = "";
+	if (t->error != NULL) {
+		finding(d, DISCOVER_ERROR, set->name, "see databases in upgd.conf, and what its account may do", "%s: %s", set->database, t->error);
+		return;
+	}
+	for (size_t i = 0; i < t->n; i++) {
+		n_of[t->rows[i].class_]++;
+		if (set->host_column != NULL && t->rows[i].host == 0)
+			finding(d, DISCOVER_ERROR, t->names[i], "add the pool to pools of a host in databases of upgd.conf",
+				"is on pool %s, which no database host has", t->hosts[i][0] ? t->hosts[i] : "(none)");
+		if (t->rows[i].class_ == CLASS_NONE)
+			finding(d, DISCOVER_ERROR, t->names[i], "compare the parameters of the rollout with what the site calls its fleets",
+				"%s is \"%.80s\", which is of no class", set->class_column, t->values[i]);
+	}
+	judge_twice(d, t);
+	for (size_t i = 0; i < d->profile->n_classes; i++)
+		if (n_of[i] > 0)
+			(void)snprintf(counts + strlen(counts), sizeof(counts) - strlen(counts), ", %zu %s", n_of[i], d->profile->classes[i]);
+	if (t->n == 0)
+		finding(d, DISCOVER_WARNING, set->name, NULL, "the set has no rows");
+	else
+		finding(d, DISCOVER_OK, set->name, NULL, "%zu rows%s", t->n, counts);
+}
+
+static void judge_process(struct discovery *d, const struct process *p)
+{
+	char subject[400];
+	(void)snprintf(subject, sizeof(subject), "balancer %s, %s", p->balancer, site_socket(d->site, p->balancer, p->number));
+	if (!p->reachable) {
+		finding(d, DISCOVER_ERROR, subject, "is HAProxy running, and may upgd open its socket? see balancers in upgd.conf",
+			"%s", p->error != NULL ? p->error : "does not answer");
+		return;
+	}
+	if (p->refused != NULL && strstr(p->refused, "ermission denied") != NULL)
+		finding(d, DISCOVER_ERROR, subject, "stats socket ... level admin, in haproxy.cfg", "may be read, but not commanded: %s", p->refused);
+	for (size_t i = 0; i < config_of(d)->n_nodes; i++) {
+		const char *name = config_of(d)->nodes[i].name;
+		if (server_in(p, name) == NULL)
+			finding(d, DISCOVER_ERROR, subject, "servers in HAProxy are named as nodes in upgd.conf; add it, disabled if it serves elsewhere",
+				"backend %s has no server \"%s\"", site_backend(d->site, p->balancer), name);
+	}
+}
+
+static void judge_agreement(struct discovery *d, const struct process *first, const char *name)
+{
+	const struct seen_server *there = server_in(first, name);
+	char subject[400];
+	(void)snprintf(subject, sizeof(subject), "balancer %s", first->balancer);
+	for (const struct process *p = first + 1; p < d->processes + d->n_processes && p->balancer == first->balancer; p++) {
+		const struct seen_server *here = server_in(p, name);
+		if (there != NULL && here != NULL && there->state != here->state)
+			finding(d, DISCOVER_ERROR, subject, "set it the same in all processes", "its processes disagree about %s: %s at %s, %s at %s", name,
+				server_state_word((enum server_state)there->state), site_socket(d->site, first->balancer, first->number),
+				server_state_word((enum server_state)here->state), site_socket(d->site, p->balancer, p->number));
+	}
+}
+
+static void judge_balancers(struct discovery *d)
+{
+	for (size_t b = 0; b < d->profile->n_balancers; b++) {
+		const char *name = d->profile->balancers[b];
+		char subject[100];
+		(void)snprintf(subject, sizeof(subject), "balancer %s", name);
+		if (site_processes(d->site, name) == 0)
+			finding(d, DISCOVER_ERROR, subject, "add it to balancers in upgd.conf", "the profile needs it and the configuration does not have it");
+		else if (!site_has_master(d->site, name))
+			finding(d, DISCOVER_WARNING, subject, "give masters in balancers of upgd.conf",
+				"has no master socket: for a minute after a reload, nobody can say whether a node is idle");
+	}
+	for (size_t i = 0; i < d->n_processes; i++) {
+		judge_process(d, &d->processes[i]);
+		if (d->processes[i].number == 0)
+			for (size_t n = 0; n < config_of(d)->n_nodes; n++)
+				judge_agreement(d, &d->processes[i], config_of(d)->nodes[n].name);
+	}
+}
+
+static void judge_places(struct discovery *d)
+{
+	for (size_t i = 0; i < d->n_places; i++) {
+		const struct place *p = &d->places[i];
+		char subject[300];
+		(void)snprintf(subject, sizeof(subject), "runner of %s", p->node != NULL ? p->node : "this host");
+		if (p->error != NULL)
+			finding(d, DISCOVER_ERROR, subject, p->mend, "%s", p->error);
+	}
+}
+
+/* Old, and a person has it in maintenance: left alone. */
+static bool is_aside(const struct discovery *d, const struct node *node)
+{
+	if (d->profile->respect == NULL || node->class_ != CLASS_OLD)
+		return false;
+	for (size_t i = 0; i < d->n_processes; i++) {
+		const struct process *p = &d->processes[i];
+		const struct seen_server *server = strcmp(p->balancer, d->profile->respect) == 0 ? server_in(p, node->config->name) : NULL;
+		if (server != NULL && server->state == SERVER_MAINT)
+			return true;
+	}
+	return false;
+}
+
+static void rows_collect(struct discovery *d)
+{
+	struct discover_result *r = &d->result;
+	size_t max = config_of(d)->n_nodes;
+	for (size_t s = 0; s < d->profile->n_sets; s++)
+		max += d->tables[s].n;
+	r->rows = memory_need(calloc(max + 1, sizeof(*r->rows)));
+	for (uint8_t s = 0; s < d->profile->n_sets; s++) {
+		for (size_t i = 0; i < d->tables[s].n; i++)
+			r->rows[r->n_rows++] = d->tables[s].rows[i];
+		for (size_t i = 0; (int)s == d->profile->set_node && i < config_of(d)->n_nodes; i++) {
+			struct node *node = &d->nodes[i];
+			bool aside = is_aside(d, node);
+			r->rows[r->n_rows++] = (struct engine_row){ .set = s, .columns = node->columns, .weight = 1, .class_ = node->class_,
+				.capacity = node->config->capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)node->config->capacity, .aside = aside };
+			if (aside)
+				finding(d, DISCOVER_WARNING, node->config->name, "make it ready in the balancer before the start, or upgrade it by hand",
+					"is in maintenance in %s by somebody's hand: it is left alone", d->profile->respect);
+		}
+	}
+}
+
+static void discovery_free(struct discovery *d)
+{
+	for (size_t i = 0; d->nodes != NULL && i < config_of(d)->n_nodes; i++) {
+		probe_cancel(d->nodes[i].run);
+		free(d->nodes[i].columns);
+		free(d->nodes[i].value);
+		free(d->nodes[i].error);
+	}
+	for (size_t s = 0; s < 8; s++) {
+		struct table *t = &d->tables[s];
+		if (t->query != NULL)
+			sql_cancel(t->query);
+		for (size_t i = 0; i < t->n; i++) {
+			free((void *)(uintptr_t)t->rows[i].columns);
+			free(t->names[i]);
+			free(t->hosts[i]);
+			free(t->values[i]);
+		}
+		free(t->rows);
+		free(t->names);
+		free(t->hosts);
+		free(t->values);
+		free(t->error);
+		look_classes_done(&d->classes[s]);
+	}
+	for (size_t i = 0; i < d->n_processes; i++) {
+		site_call_cancel(d->processes[i].call);
+		free(d->processes[i].servers);
+		free(d->processes[i].error);
+		free(d->processes[i].refused);
+	}
+	for (size_t i = 0; i < d->n_places; i++) {
+		if (d->places[i].request != NULL)
+			runner_cancel(d->places[i].request);
+		free(d->places[i].error);
+		free(d->places[i].mend);
+	}
+	for (size_t i = 0; i < d->result.n_findings; i++) {
+		free(d->result.findings[i].subject);
+		free(d->result.findings[i].text);
+		free(d->result.findings[i].mend);
+	}
+	bind_list_free(d->secrets);
+	free(d->result.findings);
+	free(d->result.rows);
+	free(d->nodes);
+	free(d->places);
+	loop_timer_free(d->end);
+	free(d);
+}
+
+static void on_end(void *arg)
+{
+	struct discovery *d = arg;
+	judge_params(d);
+	if (d->profile->set_node >= 0)
+		judge_nodes(d);
+	for (size_t s = 0; s < d->profile->n_sets; s++)
+		if (d->profile->sets[s].from == SET_SQL)
+			judge_table(d, &d->tables[s]);
+	judge_balancers(d);
+	judge_places(d);
+	rows_collect(d);
+	d->fn(d->arg, &d->result);
+	discovery_free(d);
+}
+
+struct discovery *discover_start(struct site *site, const struct profile *profile, bool check, discover_fn *fn, void *arg)
+{
+	struct discovery *d = memory_need(calloc(1, sizeof(*d)));
+	struct fail fail;
+	*d = (struct discovery){ .site = site, .profile = profile, .check = check, .fn = fn, .arg = arg, .open = 1 };
+	d->end = loop_timer_new(site_loop(site), on_end, d);
+	for (uint8_t s = 0; s < profile->n_sets; s++) {
+		struct bind bind = bind_of(d, NULL);
+		if (profile->sets[s].from == SET_CLUSTER)
+			continue;
+		if (look_classes_init(&d->classes[s], &bind, &profile->sets[s], &fail) != 0)
+			finding(d, DISCOVER_ERROR, profile->sets[s].name, "give the parameters that its classes need", "%s", fail.text);
+		if (profile->sets[s].from == SET_SQL)
+			table_start(d, s);
+	}
+	if (profile->set_node >= 0)
+		nodes_start(d);
+	balancers_start(d);
+	if (check)
+		places_start(d);
+	one_less(d); /* what was asked above counts for itself */
+	return d;
+}
+
+void discover_cancel(struct discovery *d)
+{
+	if (d != NULL)
+		discovery_free(d);
+}

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each effect becomes a flight: an entry in one list, a part that carries it out (act.c, act_server.c, ask.c), an answer. What the engine no
+ * longer waits for may still answer: the event says which attempt it belongs to, and decide() ignores what is over. A flight never keeps a
+ * pointer into the rollout across the loop; it asks the engine for it, and all flights end when another rollout starts.
+ */
+#include "executor.h"
+
+#include "act.h"
+#include "config.h"
+#include "io/loop.h"
+#include "io/runner.h"
+#include "log.h"
+#include "memory.h"
+#include "site.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- flights ---- */
+
+struct rollout *flight_rollout(const struct flight *f)
+{
+	return engine_rollout(f->x->engine);
+}
+
+const struct step *flight_step(const struct flight *f)
+{
+	const struct rollout *r = flight_rollout(f);
+	return &rollout_stage(r, &r->units[f->effect.unit])->steps[f->effect.step];
+}
+
+const struct action *flight_action(const struct flight *f)
+{
+	const struct step *step = flight_step(f);
+	return f->effect.dir == DIR_UNDO ? &step->undo : &step->act;
+}
+
+void flight_bind_init(const struct executor *x, const struct rollout *r, uint32_t unit, int32_t lane, struct bind *bind)
+{
+	memset(bind, 0, sizeof(*bind));
+	bind->profile = r->profile;
+	bind->r = r;
+	bind->row = &r->rows[r->units[unit].row];
+	bind->cluster = site_config(x->site)->cluster;
+	bind->captures = captures_text(&x->captures, unit);
+	bind->rollout = r->id;
+	bind->lane = lane;
+}
+
+struct bind flight_bind(const struct flight *f)
+{
+	struct bind bind;
+	flight_bind_init(f->x, flight_rollout(f), f->effect.unit, f->effect.lane, &bind);
+	return bind;
+}
+
+static struct flight *flight_new(struct executor *x, const struct effect *effect)
+{
+	struct flight *f = memory_need(calloc(1, sizeof(*f)));
+	f->x = x;
+	f->effect = *effect;
+	f->next = x->flights;
+	f->link = &x->flights;
+	if (f->next != NULL)
+		f->next->link = &f->next;
+	x->flights = f;
+	return f;
+}
+
+static void flight_free(struct flight *f)
+{
+	if (f->cancel != NULL)
+		f->cancel(f);
+	if (f->timer != NULL)
+		loop_timer_free(f->timer);
+	*f->link = f->next;
+	if (f->next != NULL)
+		f->next->link = f->link;
+	free(f);
+}
+
+void flight_answer(struct flight *f, enum result result, int64_t value, const char *text)
+{
+	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
+		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED };
+	struct engine *engine = f->x->engine;
+	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
+	struct event event = { .kind = kinds[f->effect.kind], .unit = f->effect.unit, .step = f->effect.step, .seq = f->effect.seq, .lane = f->effect.lane,
+		.dir = f->effect.dir, .attempt = f->effect.attempt, .result = result, .value = value, .text = copy };
+	flight_free(f);
+	engine_event(engine, &event);
+	free(copy);
+}
+
+struct later {
+	enum result result;
+	char text[sizeof(((struct fail *)NULL)->text)];
+	void (*cancel)(struct flight *f); /* of what was there before */
+	void *work;
+};
+
+static void later_cancel(struct flight *f)
+{
+	struct later *later = f->work;
+	f->work = later->work;
+	f->cancel = later->cancel;
+	if (f->cancel != NULL)
+		f->cancel(f);
+	free(later);
+}
+
+static void on_later(void *arg)
+{
+	struct flight *f = arg;
+	struct later *later = f->work;
+	flight_answer(f, later->result, 0, later->text);
+}
+
+void flight_answer_later(struct flight *f, enum result result, const char *text)
+{
+	struct later *later = memory_need(calloc(1, sizeof(*later)));
+	later->result = result;
+	(void)snprintf(later->text, sizeof(later->text), "%s", text != NULL ? text : "");
+	later->cancel = f->cancel;
+	later->work = f->work;
+	f->work = later;
+	f->cancel = later_cancel;
+	if (f->timer != NULL)
+		loop_timer_free(f->timer);
+	f->timer = loop_timer_new(f->x->loop, on_later, f);
+	loop_timer_set(f->timer, 0);
+}
+
+/* ---- effects ---- */
+
+static void gate_cancel(struct flight *f)
+{
+	watch_refresh_cancel(f->x->watch, f);
+}
+
+static void on_gate(void *arg)
+{
+	struct flight *f = arg;
+	const struct rollout *r = flight_rollout(f);
+	const struct stage *stage = rollout_stage(r, &r->units[f->effect.unit]);
+	f->cancel = NULL;
+	ask_probes(f, stage->before, stage->n_before, 0);
+}
+
+static void gate(struct executor *x, const struct effect *effect)
+{
+	struct flight *f = flight_new(x, effect);
+	f->cancel = gate_cancel;
+	watch_refresh(x->watch, on_gate, f);
+}
+
+static void on_observed(void *arg)
+{
+	(void)arg; /* EVENT_FACTS, which was told, is the answer */
+}
+
+static void act(struct flight *f)
+{
+	const struct action *action = flight_action(f);
+	switch (action->kind) {
+	case ACTION_RUN:
+		act_run(f);
+		return;
+	case ACTION_EDIT:
+		act_edit(f);
+		return;
+	case ACTION_SERVER:
+		act_server(f);
+		return;
+	case ACTION_NONE:
+	case ACTION_APPROVE:
+	case ACTION_WAIT:
+		break;
+	}
+	flight_answer_later(f, RESULT_OK, NULL);
+}
+
+static void verify(struct flight *f)
+{
+	const struct step *step = flight_step(f);
+	if (f->effect.dir == DIR_UNDO)
+		ask_probes(f, step->undo_verify, step->n_undo_verify, step->within_ms);
+	else if (f->effect.resolve && step->n_done_when > 0)
+		ask_probes(f, step->done_when, step->n_done_when, 0);
+	else
+		ask_probes(f, step->verify, step->n_verify, f->effect.resolve ? 0 : step->within_ms);
+}
+
+static void on_asserted(void *arg, const char *error)
+{
+	(void)arg;
+	if (error != NULL)
+		log_say(LOG_AT_WARNING, "a balancer could not be put back: %s; the next look tries again", error);
+}
+
+static void put_back(struct executor *x, const struct rollout *r, const struct effect *effect)
+{
+	static const enum haproxy_want wants[] = { [SERVER_READY] = HAPROXY_READY, [SERVER_DRAIN] = HAPROXY_DRAIN, [SERVER_MAINT] = HAPROXY_MAINT };
+	const char *balancer = r->profile->balancers[effect->balancer];
+	const struct want *want = r->wants[effect->balancer] != NULL ? &r->wants[effect->balancer][r->rows[effect->row].rank] : NULL;
+	if (want == NULL || want->state != effect->want || effect->want == SERVER_UNKNOWN || effect->lane < 0 ||
+		(size_t)effect->lane >= site_processes(x->site, balancer))
+		return; /* we want something else by now */
+	log_say(LOG_AT_NOTICE, "balancer %s: %s had forgotten that %s is to be %s; put back", balancer,
+		site_socket(x->site, balancer, (size_t)effect->lane), r->rows[effect->row].name, server_state_word((enum server_state)effect->want));
+	(void)site_set(x->site, balancer, (size_t)effect->lane, r->rows[effect->row].name, wants[effect->want], on_asserted, NULL);
+}
+
+/* Only what ran on a runner has a record there. */
+static void acknowledge(struct executor *x, const struct rollout *r, const struct effect *effect)
+{
+	const struct stage *stage = rollout_stage(r, &r->units[effect->unit]);
+	char id[ACT_ID_MAX];
+	bool node = effect->lane >= 0 && (uint32_t)effect->lane < r->n_rows;
+	if (effect->step >= stage->n_steps || (!node && effect->lane != LANE_LOCAL))
+		return;
+	struct runner *runner = site_runner(x->site, node ? r->rows[effect->lane].name : NULL, NULL);
+	act_id(r, effect, captures_acted(&x->captures, effect->unit), id);
+	if (runner != NULL)
+		runner_ack(runner, id);
+}
+
+void executor_perform(struct executor *x, struct rollout *r, const struct effect *effect)
+{
+	switch (effect->kind) {
+	case EFFECT_GATE:
+		gate(x, effect);
+		return;
+	case EFFECT_OBSERVE:
+		watch_refresh(x->watch, on_observed, x);
+		return;
+	case EFFECT_ASK:
+		ask_probes(flight_new(x, effect), rollout_stage(r, &r->units[effect->unit])->steps[effect->step].done_when,
+			rollout_stage(r, &r->units[effect->unit])->steps[effect->step].n_done_when, 0);
+		return;
+	case EFFECT_CAPTURE:
+		ask_captures(flight_new(x, effect));
+		return;
+	case EFFECT_ACT:
+		act(flight_new(x, effect));
+		return;
+	case EFFECT_VERIFY:
+		verify(flight_new(x, effect));
+		return;
+	case EFFECT_ACK:
+		acknowledge(x, r, effect);
+		return;
+	case EFFECT_ASSERT:
+		put_back(x, r, effect);
+		return;
+	case EFFECT_ENDED:
+		log_say(LOG_AT_NOTICE, "rollout %u is over: %s", r->id, rollout_state_word(r->state));
+		return;
+	}
+}
+
+/* ---- the text of an action, before it is sent ---- */
+
+static void put_word(FILE *stream, const char *word)
+{
+	bool plain = word[0] != '\0' && strpbrk(word, " \t\n\"'\\$&|;<>*?#()`") == NULL;
+	bool secret = strncmp(word, "${secret.", 9) == 0;
+	if (plain || secret) {
+		(void)fputs(word, stream);
+		return;
+	}
+	const char *equals = strchr(word, '=');
+	if (equals != NULL && strncmp(equals + 1, "${secret.", 9) == 0 && strpbrk(word, " '") == NULL) {
+		(void)fputs(word, stream);
+		return;
+	}
+	(void)fputc('\'', stream);
+	for (; *word != '\0'; word++) {
+		if (*word == '\'')
+			(void)fputs("'\\''", stream);
+		else
+			(void)fputc(*word, stream);
+	}
+	(void)fputc('\'', stream);
+}
+
+static int put_list(FILE *stream, struct bind *bind, char *const *list, struct fail *fail)
+{
+	char **bound = bind_list(bind, list, fail);
+	if (bound == NULL)
+		return -EINVAL;
+	for (size_t i = 0; bound[i] != NULL; i++) {
+		put_word(stream, bound[i]);
+		(void)fputc(' ', stream);
+	}
+	bind_list_free(bound);
+	return 0;
+}
+
+static int put_edit(FILE *stream, struct bind *bind, const struct action *action, struct fail *fail)
+{
+	char *file = bind_text(bind, action->file, fail);
+	char *line = file != NULL ? bind_text(bind, action->line, fail) : NULL;
+	char *to = line != NULL && !action->restore ? bind_text(bind, action->to, fail) : NULL;
+	int rc = line != NULL && (to != NULL || action->restore) ? 0 : -EINVAL;
+	if (rc == 0)
+		(void)fprintf(stream, "edit %s: %s%s", file, line, action->restore ? " back as it was" : to);
+	free(file);
+	free(line);
+	free(to);
+	return rc;
+}
+
+static int put_action(FILE *stream, struct bind *bind, const struct action *action, struct fail *fail)
+{
+	const char *balancer = bind->profile->balancers[action->balancer];
+	switch (action->kind) {
+	case ACTION_RUN:
+		return put_list(stream, bind, action->env, fail) == 0 ? put_list(stream, bind, action->argv, fail) : -EINVAL;
+	case ACTION_EDIT:
+		return put_edit(stream, bind, action, fail);
+	case ACTION_SERVER:
+		(void)fprintf(stream, "%s/%s -> %s", balancer, bind->row->name, action->restore ? "as it was" : server_state_word(action->want));
+		return 0;
+	case ACTION_WAIT:
+		(void)fprintf(stream, "wait %llu s", (unsigned long long)action->wait_ms / 1000);
+		return 0;
+	case ACTION_NONE:
+	case ACTION_APPROVE:
+		break;
+	}
+	return 0;
+}
+
+/* FNV-1a. */
+static uint64_t hash(const char *text)
+{
+	uint64_t h = 14695981039346656037u;
+	for (; *text != '\0'; text++)
+		h = (h ^ (unsigned char)*text) * 1099511628211u;
+	return h;
+}
+
+static void on_tidy(void *arg)
+{
+	struct executor *x = arg;
+	while (x->n_rendered > 0)
+		free(x->rendered[--x->n_rendered]);
+}
+
+void executor_render(struct executor *x, const struct rollout *r, struct record *intent)
+{
+	struct bind bind;
+	struct fail fail;
+	char *text;
+	size_t size;
+	const struct stage *stage = rollout_stage(r, &r->units[intent->unit]);
+	if (intent->step >= stage->n_steps)
+		return;
+	const struct action *action = intent->dir == DIR_UNDO ? &stage->steps[intent->step].undo : &stage->steps[intent->step].act;
+	FILE *stream = memory_need(open_memstream(&text, &size));
+	flight_bind_init(x, r, intent->unit, intent->lane, &bind);
+	if (put_action(stream, &bind, action, &fail) != 0)
+		(void)fprintf(stream, "cannot be said: %s", fail.text);
+	(void)fclose(stream);
+	if (size > 0 && text[size - 1] == ' ')
+		text[size - 1] = '\0';
+	if (size >= RECORD_TEXT_MAX)
+		text[RECORD_TEXT_MAX - 1] = '\0';
+	if (x->n_rendered == x->max_rendered) {
+		x->max_rendered = x->max_rendered ? x->max_rendered * 2 : 16;
+		x->rendered = memory_need(realloc(x->rendered, x->max_rendered * sizeof(char *)));
+	}
+	x->rendered[x->n_rendered++] = text; /* the engine has handed the batch on before the loop turns */
+	loop_timer_set(x->tidy, 0);
+	intent->text = text;
+	intent->hash = hash(text);
+}
+
+/* ---- life ---- */
+
+static void flights_end(struct executor *x)
+{
+	while (x->flights != NULL)
+		flight_free(x->flights);
+}
+
+void executor_applied(struct executor *x, const struct rollout *r, const struct record *rec)
+{
+	if (rec->kind == RECORD_START) {
+		flights_end(x); /* of a rollout that is gone */
+		watch_forget(x->watch);
+	}
+	captures_applied(&x->captures, r, rec);
+}
+
+struct executor *executor_new(struct loop *loop, struct site *site, struct fail *fail)
+{
+	(void)fail;
+	struct executor *x = memory_need(calloc(1, sizeof(*x)));
+	x->loop = loop;
+	x->site = site;
+	x->watch = watch_new(site);
+	x->tidy = loop_timer_new(loop, on_tidy, x);
+	return x;
+}
+
+void executor_free(struct executor *x)
+{
+	if (x == NULL)
+		return;
+	flights_end(x);
+	watch_free(x->watch);
+	on_tidy(x);
+	loop_timer_free(x->tidy);
+	free(x->rendered);
+	captures_done(&x->captures);
+	free(x);
+}
+
+void executor_engine(struct executor *x, struct engine *engine)
+{
+	x->engine = engine;
+	watch_engine(x->watch, engine);
+}
+
+void executor_watch(struct executor *x, bool on)
+{
+	watch_on(x->watch, on);
+}
+
+const char *executor_balancer_error(const struct executor *x, const char *balancer)
+{
+	return watch_error(x->watch, balancer);
+}
+
+const char *executor_captures(const struct executor *x, uint32_t unit)
+{
+	return captures_text(&x->captures, unit);
+}

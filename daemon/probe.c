@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Three outcomes, kept apart with care: it holds, it does not, nobody can say. A server that refuses a statement has answered; one that
+ * cannot be reached has not, and what hangs on the answer waits.
+ */
+#include "probe.h"
+
+#include "config.h"
+#include "core/facts.h"
+#include "io/http.h"
+#include "io/loop.h"
+#include "io/runner.h"
+#include "io/sql.h"
+#include "memory.h"
+#include "site.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum { HTTP_MS = 5000, SQL_MS = 20000, RUN_MS = 120000, PATIENCE_MS = 15000, PROBE_ARGS_MAX = SQL_ARGS_MAX };
+
+struct probe_run {
+	struct site *site;
+	const struct probe *probe;
+	struct probe_options options;
+	char *captures, *expected; /* owned */
+	probe_fn *fn;
+	void *arg;
+	struct loop_timer *timer;  /* only for what fails before it is asked */
+	struct fail early;
+	enum result early_result;
+	struct sql_query *query;
+	struct http_request *http;
+	struct runner *runner;
+	struct runner_request *request;
+	char id[160];
+};
+
+static void run_free(struct probe_run *run)
+{
+	if (run->timer != NULL)
+		loop_timer_free(run->timer);
+	free(run->captures);
+	free(run->expected);
+	free(run);
+}
+
+static void answer(struct probe_run *run, enum result result, const char *text, const struct judge_table *table, bool whole)
+{
+	struct probe_answer a = { .result = result, .text = text, .table = table, .whole = whole };
+	probe_fn *fn = run->fn;
+	void *arg = run->arg;
+	fn(arg, &a);
+	run_free(run);
+}
+
+static void answer_none(struct probe_run *run, enum result result, const char *what, const char *why)
+{
+	char text[JUDGE_TEXT_MAX];
+	(void)snprintf(text, sizeof(text), "%s: %s%s%s", run->probe->name, what, why[0] != '\0' ? ": " : "", why);
+	answer(run, result, text, NULL, false);
+}
+
+static void answer_table(struct probe_run *run, const struct judge_table *table, bool whole)
+{
+	char text[JUDGE_TEXT_MAX];
+	enum result result = judge(run->probe, table, run->expected, run->captures, text);
+	answer(run, result, text, table, whole);
+}
+
+static void answer_value(struct probe_run *run, const char *value, bool whole)
+{
+	struct judge_table table = { .n_rows = 1, .n_columns = 1, .cells = &value, .single = true };
+	answer_table(run, &table, whole);
+}
+
+static void on_early(void *arg)
+{
+	struct probe_run *run = arg;
+	answer_none(run, run->early_result, run->early.text, "");
+}
+
+/* ---- sql ---- */
+
+static void on_sql(void *arg, const struct sql_result *result)
+{
+	struct probe_run *run = arg;
+	run->query = NULL;
+	struct judge_table table = { .n_rows = result->n_rows, .n_columns = result->n_columns, .cells = result->cells };
+	if (result->outcome == SQL_OK)
+		answer_table(run, &table, true);
+	else
+		answer_none(run, result->outcome == SQL_FAILED ? RESULT_FAILED : RESULT_UNKNOWN,
+			result->outcome == SQL_FAILED ? "the database refused it" : "no answer from the database", result->error);
+}
+
+static int start_sql(struct probe_run *run, struct fail *fail)
+{
+	const struct probe *probe = run->probe;
+	struct bind *bind = &run->options.bind;
+	char *target = bind_text(bind, probe->target, fail);
+	char *query = target != NULL ? bind_sql(bind, probe->query, fail) : NULL;
+	char **args = query != NULL ? bind_list(bind, probe->args, fail) : NULL;
+	struct sql *sql = args != NULL ? site_sql(run->site, target, fail) : NULL;
+	size_t n = 0;
+	while (args != NULL && args[n] != NULL)
+		n++;
+	if (sql != NULL)
+		run->query = sql_run(sql, query, (const char *const *)args, n, run->options.timeout_ms ? run->options.timeout_ms : SQL_MS, on_sql, run);
+	free(target);
+	free(query);
+	bind_list_free(args);
+	return sql != NULL ? 0 : -EINVAL;
+}
+
+/* ---- http ---- */
+
+static void on_http(void *arg, const struct http_reply *reply)
+{
+	struct probe_run *run = arg;
+	struct fail fail;
+	char status[40];
+	run->http = NULL;
+	if (reply->status == 0) {
+		answer_none(run, run->options.polled ? RESULT_FAILED : RESULT_UNKNOWN, "no answer", reply->error);
+		return;
+	}
+	if (run->probe->json == NULL) {
+		(void)snprintf(status, sizeof(status), "%d", reply->status);
+		answer_value(run, status, true);
+		return;
+	}
+	if (reply->status != 200) {
+		(void)snprintf(status, sizeof(status), "status %d", reply->status);
+		answer_value(run, status, false);
+		return;
+	}
+	char *value = judge_pointer(reply->body, reply->body_len, run->probe->json, &fail);
+	if (value != NULL)
+		answer_value(run, value, true);
+	else
+		answer_none(run, RESULT_FAILED, fail.text, "");
+	free(value);
+}
+
+static int start_http(struct probe_run *run, struct fail *fail)
+{
+	char *url = bind_text(&run->options.bind, run->probe->target, fail);
+	if (url == NULL)
+		return -EINVAL;
+	run->http = http_get(site_http(run->site), url, run->options.timeout_ms ? run->options.timeout_ms : HTTP_MS, on_http, run);
+	free(url);
+	return 0;
+}
+
+/* ---- run and read ---- */
+
+static void trim(char *text)
+{
+	size_t len = strlen(text);
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		text[--len] = '\0';
+}
+
+static void answer_output(struct probe_run *run, const char *out)
+{
+	struct judge_column column;
+	struct fail fail;
+	if (run->probe->column == NULL) {
+		char *value = memory_need(strdup(out));
+		trim(value);
+		answer_value(run, value, true);
+		free(value);
+		return;
+	}
+	if (judge_column(out, run->probe->column, &column, &fail) != 0) {
+		answer_none(run, RESULT_FAILED, fail.text, "");
+		return;
+	}
+	struct judge_table table = { .n_rows = column.n, .n_columns = 1, .cells = (const char *const *)column.cells };
+	answer_table(run, &table, true);
+	judge_column_done(&column);
+}
+
+static void on_task(void *arg, const struct runner_result *result)
+{
+	struct probe_run *run = arg;
+	char why[200];
+	run->request = NULL;
+	if (result->state != RUNNER_AWAY && run->id[0] != '\0')
+		runner_ack(run->runner, run->id);
+	if (result->state == RUNNER_REFUSED) {
+		answer_none(run, RESULT_FAILED, "refused", result->error);
+	} else if (result->state != RUNNER_EXITED) {
+		answer_none(run, RESULT_UNKNOWN, "no answer from its runner", result->error);
+	} else if (result->exit_code != 0) {
+		const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out != NULL ? result->out : "";
+		(void)snprintf(why, sizeof(why), "%.150s", out);
+		trim(why);
+		for (char *c = why; *c != '\0'; c++)
+			*c = *c == '\n' ? ' ' : *c;
+		char what[40];
+		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
+		answer_none(run, RESULT_FAILED, what, why);
+	} else {
+		answer_output(run, result->out != NULL ? result->out : "");
+	}
+}
+
+/* The node to ask; NULL with fail: there is none. *local: this host. */
+static const char *place(struct probe_run *run, bool *local, struct fail *fail)
+{
+	const struct bind *bind = &run->options.bind;
+	const char *on = run->probe->on;
+	*local = strcmp(on, "local") == 0;
+	if (*local)
+		return NULL;
+	if (strcmp(on, "self") == 0) {
+		if (bind->row != NULL)
+			return bind->row->name;
+		(void)fail_set(fail, -EINVAL, "there is no node to ask: on = \"self\" without a row");
+		return NULL;
+	}
+	int32_t row = bind->r != NULL ? facts_place(bind->r, strcmp(on, "old") == 0 ? CLASS_OLD : CLASS_NEW, 0) : -1;
+	if (row >= 0)
+		return bind->r->rows[row].name;
+	(void)fail_set(fail, -EAGAIN, "no %s node is up to be asked", on);
+	run->early_result = RESULT_UNKNOWN;
+	return NULL;
+}
+
+static void task_id(struct probe_run *run)
+{
+	uint64_t nonce = loop_boot_ms();
+	if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != (ssize_t)sizeof(nonce))
+		nonce ^= (uint64_t)(uintptr_t)run;
+	(void)snprintf(run->id, sizeof(run->id), "probe/%u/%u/%.60s/%016llx", run->options.bind.rollout, run->options.unit, run->probe->name,
+		(unsigned long long)nonce);
+}
+
+static int start_runner(struct probe_run *run, struct fail *fail)
+{
+	const struct probe *probe = run->probe;
+	struct bind *bind = &run->options.bind;
+	bool local;
+	const char *node = place(run, &local, fail);
+	run->runner = node != NULL || local ? site_runner(run->site, node, fail) : NULL;
+	if (run->runner == NULL)
+		return -ENOENT;
+	if (probe->kind == PROBE_READ) {
+		char *file = bind_text(bind, probe->target, fail);
+		if (file != NULL)
+			run->request = runner_read(run->runner, file, PATIENCE_MS, on_task, run);
+		free(file);
+		return file != NULL ? 0 : -EINVAL;
+	}
+	char **argv = bind_list(bind, probe->args, fail);
+	char **env = argv != NULL ? bind_list(bind, probe->env, fail) : NULL;
+	if (env != NULL) {
+		task_id(run);
+		struct runner_task task = { .id = run->id, .argv = (const char *const *)argv, .env = (const char *const *)env, .deadline_ms = RUN_MS };
+		run->request = runner_start(run->runner, &task, RUN_MS + PATIENCE_MS, on_task, run);
+	}
+	int rc = env != NULL ? 0 : -EINVAL;
+	bind_list_free(argv);
+	bind_list_free(env);
+	return rc;
+}
+
+/* ---- */
+
+static int start_kind(struct probe_run *run, struct fail *fail)
+{
+	const struct probe *probe = run->probe;
+	bool regex = probe->expect == EXPECT_MATCH || probe->expect == EXPECT_NOT_MATCH;
+	if (regex || probe->expect == EXPECT_EQUALS) {
+		run->expected = regex ? bind_regex(&run->options.bind, probe->expected, fail) : bind_text(&run->options.bind, probe->expected, fail);
+		if (run->expected == NULL)
+			return -EINVAL;
+	}
+	switch (probe->kind) {
+	case PROBE_SQL:
+		return start_sql(run, fail);
+	case PROBE_HTTP:
+		return start_http(run, fail);
+	case PROBE_RUN:
+	case PROBE_READ:
+		return start_runner(run, fail);
+	case PROBE_SERVER:
+		break;
+	}
+	return fail_set(fail, -ENOTSUP, "this version cannot ask it");
+}
+
+struct probe_run *probe_start(struct site *site, const struct probe *probe, const struct probe_options *options, probe_fn *fn, void *arg)
+{
+	struct probe_run *run = memory_need(calloc(1, sizeof(*run)));
+	run->site = site;
+	run->probe = probe;
+	run->options = *options;
+	run->fn = fn;
+	run->arg = arg;
+	run->early_result = RESULT_UNKNOWN; /* a name without a value: nobody was asked */
+	if (options->bind.captures != NULL)
+		run->captures = memory_need(strdup(options->bind.captures));
+	run->options.bind.captures = run->captures;
+	if (start_kind(run, &run->early) != 0) {
+		run->timer = loop_timer_new(site_loop(site), on_early, run);
+		loop_timer_set(run->timer, 0);
+	}
+	return run;
+}
+
+void probe_cancel(struct probe_run *run)
+{
+	if (run == NULL)
+		return;
+	if (run->query != NULL)
+		sql_cancel(run->query);
+	if (run->http != NULL)
+		http_cancel(run->http);
+	if (run->request != NULL)
+		runner_cancel(run->request);
+	run_free(run);
+}
