@@ -125,12 +125,22 @@ static void collect_units(const struct rollout *r, struct holds *holds)
 	}
 }
 
+/* --until is a hold when all it lets through is through, and then it is one, not one for each later stage. */
+static bool until_is_reached(const struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].stage <= r->until_stage && !unit_is_settled(r->units[i].state))
+			return false;
+	return r->until_stage >= 0;
+}
+
 static void collect_stages(const struct rollout *r, struct holds *holds)
 {
+	if (r->state == ROLLOUT_RUNNING && until_is_reached(r))
+		add(holds, (struct hold){ .why = { .kind = WHY_UNTIL }, .unit = RECORD_NO_UNIT, .stage = r->until_stage });
 	for (uint8_t s = 0; s < r->profile->n_stages && r->state == ROLLOUT_RUNNING; s++) {
 		const struct why *why = &r->stage_why[s];
-		bool of_rollout = why_is_of_rollout(why->kind) && (why->kind != WHY_UNTIL || admit_rollout(r, true).kind == WHY_UNTIL);
-		if (of_rollout || !is_shown(r, s, why->kind) || !has_waiting(r, s))
+		if (why_is_of_rollout(why->kind) || !is_shown(r, s, why->kind) || !has_waiting(r, s))
 			continue;
 		if (why->kind == WHY_SOAK && why->limit != 0 && is_pace(r, s))
 			continue; /* the canary is on its way */
