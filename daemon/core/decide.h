@@ -99,7 +99,7 @@ void out_done(struct out *out);
 
 void decide(struct rollout *r, const struct event *event, struct out *out);
 
-/* ---- between the files of decide ---- */
+/* ---- out.c: how a rule says something ---- */
 
 struct record *out_record(struct rollout *r, struct out *out, enum record_kind kind, uint32_t unit); /* prepared, not yet applied */
 void out_commit(struct rollout *r, struct out *out, struct record *record); /* numbers and applies it */
@@ -108,6 +108,8 @@ struct effect *out_effect(struct out *out, enum effect_kind kind, uint32_t unit)
 void out_wake(struct out *out, uint64_t boot_ms);
 /* unit_next() and a UNIT record; false if the table refuses. */
 bool unit_event(struct rollout *r, struct out *out, uint32_t unit, enum unit_event event, const char *actor, const char *text);
+
+/* ---- the rules, by file ---- */
 
 bool advance_unit(struct rollout *r, struct out *out, uint32_t unit);       /* true: something was recorded or asked */
 void advance_answer(struct rollout *r, struct out *out, const struct event *event);
