@@ -22,7 +22,8 @@ enum haproxy_want { HAPROXY_READY, HAPROXY_DRAIN, HAPROXY_MAINT };
 
 /* Bits of srv_admin_state in `show servers state`. */
 enum haproxy_admin {
-	HAPROXY_FMAINT = 0x01, HAPROXY_IMAINT = 0x02, HAPROXY_CMAINT = 0x04, HAPROXY_FDRAIN = 0x08,
+	HAPROXY_FMAINT = 0x01, HAPROXY_IMAINT = 0x02, HAPROXY_CMAINT = 0x04 /* once "disabled" in the file; stays: no maintenance by itself */,
+	HAPROXY_FDRAIN = 0x08,
 	HAPROXY_IDRAIN = 0x10, HAPROXY_RMAINT = 0x20, HAPROXY_HMAINT = 0x40,
 };
 
