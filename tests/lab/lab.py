@@ -148,7 +148,7 @@ class Lab:
 		self._private("cnf/node.password", password + "\n")
 		self._private("cnf/node.cnf", templates.option_file(host="127.0.0.1", port=db1, user="openexchange", password=password))
 		for name, port in (("configdb", db1), ("db1", db1), ("db2", db2)):
-			self._private(f"cnf/{name}.cnf", templates.option_file(host="127.0.0.1", port=port, user="upgd", password=self.mark))
+			self._private(f"cnf/{name}.cnf", templates.option_file(host="127.0.0.1", port=port, user="upgd", password=self.mark, **({"database": "configdb"} if name == "configdb" else {})))
 		for n in (1, 2):
 			self._private(f"cnf/root{n}.cnf", templates.option_file(socket=f"{self.dir}/db{n}.sock", user="root"))
 		for release in (HERE / "releases").glob("*.json"):
