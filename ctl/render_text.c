@@ -126,7 +126,7 @@ static void balancer_line(FILE *out, struct json_object *balancer)
 	(void)fprintf(out, "%-10s", str(balancer, "name"));
 	if (num(balancer, "processes") > 1)
 		(void)fprintf(out, " %s", flag(balancer, "agree") ? "agree" : "DISAGREE");
-	if (!flag(balancer, "reachable"))
+	if (num(balancer, "reachable") < num(balancer, "processes"))
 		(void)fputs(" NOT REACHABLE", out);
 	EACH (server, list(balancer, "servers")) {
 		(void)fprintf(out, "  %s %s%s", str(server, "name"), str(server, "state"), flag(server, "up") ? "" : " DOWN");
