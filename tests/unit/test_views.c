@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket's answers, asked for through the socket: real engine, journal and profile in a thread of their own; the site is
+ * made up here, and nothing that is sent there ever comes back.
+ */
+#include "daemon/config.h"
+#include "daemon/control.h"
+#include "daemon/discover.h"
+#include "daemon/executor.h"
+#include "daemon/io/conf.h"
+#include "daemon/io/loop.h"
+#include "daemon/io/store.h"
+#include "daemon/peer.h"
+#include "daemon/site.h"
+#include "daemon/views.h"
+#include "proto/json.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { DEADLINE_S = 10, SCHEMATA = 150 };
+
+static struct {
+	char dir[64], socket[96];
+	struct loop *loop;
+	struct store *store;
+	struct engine *engine;
+	struct views *views;
+	struct control *control;
+	struct loop_timer *wake;
+	pthread_t thread;
+	int fd;
+	struct config_pair vars[8];
+	struct config config;
+	bool broken; /* the site has errors */
+} world;
+
+/* ---- the site ---- */
+
+struct executor {
+	int nothing;
+};
+
+struct discovery {
+	discover_fn *fn;
+	void *arg;
+	struct loop_timer *timer;
+};
+
+size_t site_processes(const struct site *site, const char *balancer)
+{
+	(void)site;
+	(void)balancer;
+	return 2;
+}
+
+const char *executor_balancer_error(const struct executor *executor, const char *balancer)
+{
+	(void)executor;
+	return strcmp(balancer, "secondary") == 0 ? "lb2: no answer for 4 s" : NULL;
+}
+
+const char *executor_captures(const struct executor *executor, uint32_t unit)
+{
+	(void)executor;
+	return unit == 0 ? "{\"before\":1}" : NULL;
+}
+
+static void discovered(void *arg)
+{
+	struct discovery *d = arg;
+	static char names[SCHEMATA][32];
+	struct engine_row rows[3 + SCHEMATA] = { { .set = 1, .columns = "name=ox1\n", .class_ = CLASS_OLD, .capacity = 2000 },
+		{ .set = 1, .columns = "name=ox2\n", .class_ = CLASS_OLD, .capacity = 2000 }, { .set = 1, .columns = "name=ox3\n", .class_ = CLASS_OLD, .capacity = 2000 } };
+	for (unsigned i = 0; i < SCHEMATA; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "name=ox_%u\nhost=1\n", i + 1);
+		rows[3 + i] = (struct engine_row){ .set = 2, .columns = names[i], .class_ = i == 0 ? CLASS_NEW : CLASS_OLD, .weight = 10, .host = 1 };
+	}
+	struct discover_finding findings[] = { { DISCOVER_OK, (char *)(uintptr_t) "ox1", (char *)(uintptr_t) "fine", NULL },
+		{ DISCOVER_ERROR, (char *)(uintptr_t) "ox2", (char *)(uintptr_t) "its runner does not answer", (char *)(uintptr_t) "start it" } };
+	const struct discover_result result = { .rows = rows, .n_rows = 3 + SCHEMATA, .findings = findings, .n_findings = world.broken ? 2 : 1,
+		.n_errors = world.broken };
+	loop_timer_free(d->timer);
+	d->fn(d->arg, &result);
+	free(d);
+}
+
+struct discovery *discover_start(struct site *site, const struct profile *profile, bool check, discover_fn *fn, void *arg)
+{
+	(void)site;
+	(void)profile;
+	(void)check;
+	struct discovery *d = calloc(1, sizeof(*d));
+	*d = (struct discovery){ .fn = fn, .arg = arg, .timer = loop_timer_new(world.loop, discovered, d) };
+	loop_timer_set(d->timer, 1);
+	return d;
+}
+
+void discover_cancel(struct discovery *d)
+{
+	loop_timer_free(d->timer);
+	free(d);
+}
+
+/* ---- the daemon ---- */
+
+static void op_now(void *arg, uint64_t *boot_ms, int64_t *wall_ms)
+{
+	(void)arg;
+	*boot_ms = loop_boot_ms();
+	*wall_ms = loop_wall_ms();
+}
+
+static void on_durable(void *arg, int error, const char *text)
+{
+	(void)arg;
+	(void)text;
+	engine_durable(world.engine, error);
+	views_changed(world.views);
+}
+
+static void op_append(void *arg, const struct record *records, size_t n)
+{
+	(void)arg;
+	store_append(world.store, records, n, on_durable, NULL);
+}
+
+static void op_perform(void *arg, struct rollout *rollout, const struct effect *effect)
+{
+	(void)arg;
+	(void)rollout;
+	(void)effect;
+}
+
+static void op_wake(void *arg, uint64_t boot_ms)
+{
+	(void)arg;
+	(void)boot_ms;
+}
+
+static void op_applied(void *arg, const struct rollout *rollout, const struct record *record)
+{
+	(void)arg;
+	views_applied(world.views, rollout, record);
+}
+
+static int on_fold(void *arg, const struct record *record)
+{
+	return engine_fold(world.engine, record, arg);
+}
+
+static void *run(void *arg)
+{
+	return loop_run(world.loop) == 0 ? arg : NULL;
+}
+
+static void quit(void *arg)
+{
+	loop_quit(arg);
+}
+
+static void daemon_start(void)
+{
+	static const struct engine_ops ops = { .now = op_now, .append = op_append, .perform = op_perform, .wake = op_wake, .applied = op_applied };
+	static const struct peer_roles roles = { 0 };
+	struct fail fail = { .text = "" };
+	world.loop = loop_new(&fail);
+	assert_non_null(world.loop);
+	const struct store_options store = { .dir = world.dir, .ballast_bytes = 4096 };
+	if (store_open(&world.store, world.loop, &store, &fail) != 0)
+		fail_msg("%s", fail.text);
+	static struct executor executor;
+	world.engine = engine_new(&ops, NULL);
+	const struct views_options options = { .loop = world.loop, .store = world.store, .engine = world.engine,
+		.site = (struct site *)(uintptr_t)&executor, .executor = &executor, .config = &world.config };
+	world.views = views_new(&options);
+	assert_int_equal(store_fold(world.store, 0, on_fold, &fail, &fail), 0);
+	const struct control_options control = { .path = world.socket, .mode = 0600, .roles = &roles, .handle = views_handle, .arg = world.views };
+	if (control_new(&world.control, world.loop, &control, &fail) != 0)
+		fail_msg("%s", fail.text);
+	engine_recovered(world.engine);
+	assert_int_equal(pthread_create(&world.thread, NULL, run, NULL), 0);
+
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", world.socket);
+	struct timeval deadline = { .tv_sec = DEADLINE_S };
+	world.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(world.fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	assert_int_equal(connect(world.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
+static void daemon_stop(void)
+{
+	(void)close(world.fd);
+	loop_post_from_thread(world.loop, quit, world.loop);
+	(void)pthread_join(world.thread, NULL);
+	views_stop(world.views);
+	control_free(world.control);
+	store_close(world.store);
+	engine_free(world.engine);
+	views_free(world.views);
+	loop_free(world.loop);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	static const char *const vars[][2] = { { "from", "7.10.5" }, { "to", "7.10.6" }, { "new_fleet", "new" }, { "redirect", "https://x.example.com" } };
+	(void)snprintf(world.dir, sizeof(world.dir), "/tmp/upgd-views-XXXXXX");
+	assert_non_null(mkdtemp(world.dir));
+	(void)snprintf(world.socket, sizeof(world.socket), "%s/sock", world.dir);
+	for (size_t i = 0; i < 4; i++)
+		world.vars[i] = (struct config_pair){ (char *)(uintptr_t)vars[i][0], (char *)(uintptr_t)vars[i][1] };
+	world.config = (struct config){ .profile_path = (char *)(uintptr_t)(UPGD_SOURCE_DIR "/conf/profiles/ox-appsuite.conf"), .vars = { world.vars, 4 } };
+	world.broken = false;
+	daemon_start();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const files[] = { "journal.db", "journal.db-wal", "journal.db-shm", "ballast", "lock", "sock" };
+	char path[200];
+	(void)state;
+	daemon_stop();
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", world.dir, files[i]);
+		(void)unlink(path);
+	}
+	(void)rmdir(world.dir);
+	return 0;
+}
+
+/* ---- the client ---- */
+
+static struct json_object *receive(void)
+{
+	static char buf[2 << 20];
+	size_t n = 0;
+	do {
+		ssize_t got = recv(world.fd, buf + n, 1, 0);
+		assert_int_equal(got, 1);
+		assert_true(n < 1 << 20); /* every reply stays below 1 MB */
+	} while (buf[n++] != '\0');
+	struct fail fail = { .text = "" };
+	struct json_object *reply = json_parse(buf, n - 1, &fail);
+	if (reply == NULL)
+		fail_msg("%s", fail.text);
+	return reply;
+}
+
+static void ask(const char *method, const char *params, bool more)
+{
+	char text[2000];
+	int n = snprintf(text, sizeof(text), "{\"method\":\"io.upgd.Control.%s\",\"parameters\":%s%s}", method, params, more ? ",\"more\":true" : "");
+	assert_int_equal(send(world.fd, text, (size_t)n + 1, 0), n + 1);
+}
+
+/* The parameters of the reply, or of the error that is expected; owned by the caller. */
+static struct json_object *call(const char *method, const char *params, const char *error)
+{
+	const char *got = NULL;
+	struct json_object *args = NULL;
+	ask(method, params, false);
+	struct json_object *reply = receive();
+	(void)!json_get_str(reply, "error", &got, NULL);
+	(void)!json_get_object(reply, "parameters", &args, NULL);
+	if (error == NULL && got != NULL)
+		fail_msg("%s: %s", method, json_text(reply, NULL));
+	if (error != NULL) {
+		assert_non_null(got);
+		assert_string_equal(got + strlen("io.upgd.Control."), error);
+	}
+	json_object_get(args);
+	json_object_put(reply);
+	return args;
+}
+
+static void has(struct json_object *object, const char *part)
+{
+	if (strstr(json_text(object, NULL), part) == NULL)
+		fail_msg("no %s in %s", part, json_text(object, NULL));
+}
+
+static void expect(const char *method, const char *params, const char *error, const char *part)
+{
+	struct json_object *reply = call(method, params, error);
+	has(reply, part);
+	json_object_put(reply);
+}
+
+#define PACKAGE "\"params\":{\"package\":\"7.10.6-44\"}"
+
+/* ---- */
+
+static void test_nothing_yet(void **state)
+{
+	(void)state;
+	expect("Status", "{}", NULL, "\"rollout\":null");
+	expect("Status", "{}", NULL, "no rollout yet");
+	expect("Pause", "{}", "NoRollout", "upgctl start");
+	expect("Explain", "{\"unit\":\"a/b\"}", "NoRollout", "upgctl start");
+	expect("History", "{}", NULL, "\"rollouts\":[]");
+	expect("Whoami", "{}", NULL, "\"role\":\"admin\"");
+	expect("Check", "{}", NULL, "parameter package is missing");
+	expect("Plan", "{}", "BadParameter", "parameter package is missing");
+}
+
+static void test_start_names_what_is_wrong(void **state)
+{
+	(void)state;
+	expect("Start", "{}", "BadParameter", "parameter package is missing");
+	expect("Start", "{" PACKAGE ",\"until\":\"nonsense\"}", "BadParameter", "nonsense is no stage");
+	expect("Start", "{" PACKAGE ",\"until\":\"migrate/ox1\"}", "BadParameter", "no unit");
+	expect("Start", "{" PACKAGE ",\"only\":[\"ox_1\",\"ox_999\"]}", "BadParameter", "nothing here is called ox_999");
+	expect("Start", "{" PACKAGE ",\"skip\":[\"ox9\"]}", "BadParameter", "\"parameter\":\"skip\"");
+	expect("Start", "{" PACKAGE ",\"skip_after\":\"ox_151\"}", "BadParameter", "no schema ox_151");
+	expect("Start", "{" PACKAGE ",\"on_failure\":\"ignore\"}", "BadParameter", "continue or pause");
+	expect("Start", "{\"params\":{\"package\":\"a\\nb\"}}", "BadParameter", "one line");
+	world.broken = true;
+	expect("Start", "{" PACKAGE "}", "Refused", "ox2: its runner does not answer");
+	expect("Check", "{" PACKAGE "}", NULL, "\"errors\":1");
+	expect("Plan", "{" PACKAGE "}", NULL, "\"problems\":[\"ox2: its runner");
+	expect("Status", "{}", NULL, "\"rollout\":null");
+}
+
+static void test_start_is_idempotent(void **state)
+{
+	(void)state;
+	expect("Start", "{" PACKAGE ",\"request_id\":\"r1\"}", NULL, "\"already\":false");
+	expect("Start", "{" PACKAGE "}", NULL, "\"already\":true");
+	expect("Start", "{\"params\":{\"package\":\"other\"},\"request_id\":\"r1\"}", NULL, "done already");
+	expect("Start", "{\"params\":{\"package\":\"other\"}}", "Refused", "abort 1");
+	expect("History", "{}", NULL, "\"package\":\"7.10.6-44\"");
+}
+
+static void test_skip_after_counts_in_numbers(void **state)
+{
+	(void)state;
+	struct json_object *reply = call("Start", "{" PACKAGE ",\"skip\":[\"ox_100\"],\"skip_after\":\"ox_3\"}", NULL);
+	has(reply, "3 skipped, up to and with ox_3; 2 of them are NOT observed as new: ox_2 ox_3");
+	json_object_put(reply);
+	expect("ListUnits", "{\"stage\":\"migrate\",\"state\":\"skipped\"}", NULL, "migrate/ox_100");
+	reply = call("ListUnits", "{\"stage\":\"migrate\",\"state\":\"skipped\"}", NULL);
+	struct json_object *units = NULL;
+	assert_int_equal(json_get_array(reply, "units", &units, NULL), 0);
+	assert_int_equal(json_object_array_length(units), 3); /* ox_1 was new already: done */
+	json_object_put(reply);
+}
+
+static void test_status_names_the_question(void **state)
+{
+	(void)state;
+	json_object_put(call("Start", "{" PACKAGE "}", NULL));
+	expect("Status", "{}", NULL, "run 1 HELD ox-appsuite 7.10.5>7.10.6 nodes 0/3 schemata 1/150 down 0 tenants elapsed 0s waits: approval: ");
+	expect("Status", "{}", NULL, "\"who\":\"operator\"");
+	expect("Status", "{}", NULL, "lb2: no answer for 4 s");
+	expect("Explain", "{\"unit\":\"prepare/cluster\"}", NULL, "upgctl approve prepare/freeze");
+	expect("Explain", "{\"unit\":\"prepare/cluster\"}", NULL, "before: {");
+	expect("Explain", "{\"unit\":\"migrate/ox_151\"}", "NoSuchUnit", "did you mean migrate/ox_1");
+	expect("Explain", "{\"unit\":\"ox_7\"}", "NoSuchUnit", "migrate/ox_7");
+	expect("Approve", "{\"what\":\"migrate\"}", "BadParameter", "convert/first-boot");
+	expect("Approve", "{\"what\":\"prepare\"}", NULL, "approve: prepare");
+	expect("Approve", "{\"what\":\"prepare/freeze\"}", NULL, "approved already");
+	expect("Status", "{}", NULL, "waits: nothing");
+}
+
+static void test_commands(void **state)
+{
+	(void)state;
+	json_object_put(call("Start", "{" PACKAGE "}", NULL));
+	expect("Pause", "{\"request_id\":\"p\"}", NULL, "nothing new starts");
+	expect("Pause", "{\"request_id\":\"p\"}", NULL, "done already");
+	expect("Status", "{}", NULL, "run 1 PAUSED");
+	expect("Status", "{}", NULL, "\"state\":\"paused\"");
+	expect("Resume", "{}", NULL, "goes on");
+	expect("Skip", "{\"unit\":\"migrate/ox_5\"}", NULL, "is skipped");
+	expect("Park", "{\"unit\":\"migrate/ox_5\"}", "Refused", "is skipped; retry");
+	expect("Retry", "{\"unit\":\"migrate/ox_5\"}", NULL, "is waiting");
+	expect("Abort", "{\"rollout\":2}", "BadParameter", "run 1 is at hand, not 2");
+}
+
+static void test_pages(void **state)
+{
+	(void)state;
+	char params[200] = "{\"limit\":37}";
+	json_object_put(call("Start", "{" PACKAGE "}", NULL));
+	size_t n = 0;
+	for (bool more = true; more;) {
+		struct json_object *reply = call("ListUnits", params, NULL), *units = NULL;
+		const char *name = "";
+		assert_int_equal(json_get_array(reply, "units", &units, NULL), 0);
+		assert_int_equal(json_get_bool(reply, "more", &more, NULL), 0);
+		n += json_object_array_length(units);
+		assert_int_equal(json_get_str(json_object_array_get_idx(units, json_object_array_length(units) - 1), "name", &name, NULL), 0);
+		(void)snprintf(params, sizeof(params), "{\"limit\":37,\"after\":\"%s\"}", name);
+		json_object_put(reply);
+	}
+	assert_int_equal(n, 3 + 4 * 3 + SCHEMATA); /* three stages of the cluster, four of nodes, one of schemata */
+	expect("ListUnits", "{\"limit\":0}", "BadParameter", "limit");
+	expect("ListUnits", "{\"stage\":\"x\"}", "BadParameter", "no stage");
+	expect("ListUnits", "{\"state\":\"x\"}", "BadParameter", "uncertain");
+}
+
+static void test_log_and_its_units_survive_a_restart(void **state)
+{
+	(void)state;
+	json_object_put(call("Start", "{" PACKAGE "}", NULL));
+	expect("Log", "{}", NULL, "\"kind\":\"start\"");
+	expect("Log", "{\"limit\":1}", NULL, "\"kind\":\"admit\"");
+	expect("Log", "{\"unit\":\"prepare/cluster\"}", NULL, "{\"records\":[{\"seq\":158,");
+	daemon_stop();
+	daemon_start();
+	expect("History", "{}", NULL, "\"id\":1");
+	expect("Log", "{\"limit\":1}", NULL, "\"kind\":\"epoch\"");
+	expect("Status", "{}", NULL, "run 1 HELD");
+}
+
+/* Through the same connection, each change once, until it is closed. */
+static void test_followers(void **state)
+{
+	(void)state;
+	int first = world.fd;
+	ask("Status", "{}", true);
+	json_object_put(receive());
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	(void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", world.socket);
+	struct timeval deadline = { .tv_sec = DEADLINE_S };
+	int second = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(second, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	assert_int_equal(connect(second, (struct sockaddr *)&address, sizeof(address)), 0);
+	world.fd = second;
+	json_object_put(call("Start", "{" PACKAGE "}", NULL));
+	world.fd = first;
+	struct json_object *reply = receive();
+	has(reply, "run 1 HELD");
+	has(reply, "\"continues\":true");
+	json_object_put(reply);
+	(void)close(first);
+	world.fd = second;
+	ask("Log", "{\"since\":158}", true);
+	json_object_put(receive());
+	world.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(setsockopt(world.fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
+	assert_int_equal(connect(world.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	expect("Pause", "{}", NULL, "pause");
+	int third = world.fd;
+	world.fd = second;
+	reply = receive();
+	has(reply, "\"kind\":\"pause\"");
+	json_object_put(reply);
+	(void)close(second);
+	world.fd = third;
+	expect("Status", "{}", NULL, "PAUSED");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_nothing_yet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_names_what_is_wrong, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_start_is_idempotent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_skip_after_counts_in_numbers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_status_names_the_question, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_log_and_its_units_survive_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
