@@ -60,7 +60,7 @@ static void id_part(char *out, size_t size, const char *name, uint32_t number)
 	(void)snprintf(out + n, size - n, clean ? "%s" : "%s.%u", "", number);
 }
 
-void act_id(const struct rollout *r, const struct effect *e, uint64_t life, char id[static ACT_ID_MAX])
+void act_id(const struct rollout *r, const struct effect *e, char id[static ACT_ID_MAX])
 {
 	const struct unit *u = &r->units[e->unit];
 	const struct stage *stage = rollout_stage(r, u);
@@ -72,9 +72,9 @@ void act_id(const struct rollout *r, const struct effect *e, uint64_t life, char
 		(void)strcpy(lane, "local");
 	else if (e->lane >= 0 && (uint32_t)e->lane < r->n_rows)
 		id_part(lane, sizeof(lane), r->rows[e->lane].name, (uint32_t)e->lane);
-	/* the start's time too: a journal begun anew counts rollouts from 1 again, and runners remember */
+	/* the start's time too: a journal begun anew counts from 1 again, and runners remember */
 	(void)snprintf(id, ACT_ID_MAX, "r%u-%llx/%s/%s/%s/%s/%s/%u/%llu", r->id, (unsigned long long)r->started_ms, stage_name, row, step, lane,
-		e->dir == DIR_UNDO ? "undo" : "do", e->attempt, (unsigned long long)life);
+		e->dir == DIR_UNDO ? "undo" : "do", e->attempt, (unsigned long long)e->seq);
 }
 
 /* The runner of the flight's lane; NULL: the flight has failed. */
@@ -168,7 +168,7 @@ void act_run(struct flight *f)
 		flight_answer_later(f, f->effect.again ? RESULT_UNKNOWN : RESULT_FAILED, fail.text);
 	} else {
 		struct act *act = act_new(f);
-		act_id(flight_rollout(f), &f->effect, f->effect.seq, id);
+		act_id(flight_rollout(f), &f->effect, id);
 		struct runner_task task = { .id = id, .argv = (const char *const *)argv, .env = (const char *const *)env,
 			.deadline_ms = step->kill ? step->timeout_ms : 0 };
 		act->runner = runner;
@@ -184,7 +184,7 @@ static void edit(struct flight *f, const char *value)
 {
 	struct act *act = f->work;
 	char id[ACT_ID_MAX];
-	act_id(flight_rollout(f), &f->effect, f->effect.seq, id);
+	act_id(flight_rollout(f), &f->effect, id);
 	struct runner_edit task = { .id = id, .file = act->file, .prefix = act->line, .value = value };
 	act->request = runner_edit(act->runner, &task, 0, on_result, f);
 }

@@ -46,9 +46,9 @@ void flight_answer(struct flight *flight, enum result result, int64_t value, con
 /* The same, from inside executor_perform(): the loop turns first. */
 void flight_answer_later(struct flight *flight, enum result result, const char *text);
 
-/* The runner's id of an action; unique for ever. life: captures_life(). */
+/* The runner's name of an action: for people, and unique for ever by the intent's number. */
 enum { ACT_ID_MAX = 200 };
-void act_id(const struct rollout *r, const struct effect *effect, uint64_t life, char id[static ACT_ID_MAX]);
+void act_id(const struct rollout *r, const struct effect *effect, char id[static ACT_ID_MAX]);
 
 void act_run(struct flight *flight);    /* ACTION_RUN */
 void act_edit(struct flight *flight);   /* ACTION_EDIT, restore too */

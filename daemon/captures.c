@@ -7,8 +7,7 @@
 #include <string.h>
 
 struct captures_unit {
-	char *text;    /* owned */
-	uint64_t life, acted; /* acted: the life that the newest answer is of */
+	char *text; /* owned; NULL: none */
 };
 
 static struct captures_unit *unit_of(struct captures *c, uint32_t unit)
@@ -69,33 +68,15 @@ void captures_applied(struct captures *c, const struct rollout *r, const struct 
 {
 	if (rec->kind == RECORD_START)
 		captures_done(c);
-	if (rec->unit == RECORD_NO_UNIT || rec->unit >= ROLLOUT_ROWS_MAX * 8u)
-		return;
-	struct captures_unit *u = unit_of(c, rec->unit);
-	bool turned = rec->kind == RECORD_UNIT && (rec->code == UNIT_RUNNING || rec->code == UNIT_UNDOING); /* attempts count from 1 again */
-	if (rec->kind == RECORD_ADMIT || turned)
-		u->life = rec->seq;
-	else if (rec->kind == RECORD_ACTED)
-		u->acted = u->life;
-	else if (rec->kind == RECORD_CAPTURE && rec->text != NULL)
-		merge(u, rec->text);
-	else if (rec->kind == RECORD_UNIT && is_over(r, rec))
-		forget(u);
+	if (rec->kind == RECORD_CAPTURE && rec->unit < ROLLOUT_ROWS_MAX * 8u && rec->text != NULL)
+		merge(unit_of(c, rec->unit), rec->text);
+	else if (rec->kind == RECORD_UNIT && rec->unit < c->n && is_over(r, rec))
+		forget(&c->units[rec->unit]);
 }
 
 const char *captures_text(const struct captures *c, uint32_t unit)
 {
 	return unit < c->n ? c->units[unit].text : NULL;
-}
-
-uint64_t captures_life(const struct captures *c, uint32_t unit)
-{
-	return unit < c->n ? c->units[unit].life : 0;
-}
-
-uint64_t captures_acted(const struct captures *c, uint32_t unit)
-{
-	return unit < c->n ? c->units[unit].acted : 0;
 }
 
 struct json_object *captures_baseline(const struct captures *c, uint32_t unit, const char *step)

@@ -155,7 +155,7 @@ static size_t missing(const struct lines *some, const struct lines *all, const c
 		if (bsearch(&some->items[i], all->items, all->n, sizeof(char *), by_text) != NULL)
 			continue;
 		if (n < SHOWN_MAX)
-			say(text, "%s%s %.60s", n == 0 ? what : ",", n == 0 ? ":" : "", some->items[i]);
+			say(text, "%s%s %.110s", n == 0 ? what : ",", n == 0 ? ":" : "", some->items[i]);
 		n++;
 	}
 	if (n > SHOWN_MAX)
