@@ -446,6 +446,12 @@ static void test_followers(void **state)
 	has(reply, "run 1 HELD");
 	has(reply, "\"continues\":true");
 	json_object_put(reply);
+	world.fd = second; /* and once more, long after it came */
+	json_object_put(call("Pause", "{}", NULL));
+	world.fd = first;
+	reply = receive();
+	has(reply, "run 1 PAUSED");
+	json_object_put(reply);
 	(void)close(first);
 	world.fd = second;
 	ask("Log", "{\"since\":158}", true);
@@ -453,15 +459,15 @@ static void test_followers(void **state)
 	world.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(setsockopt(world.fd, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof(deadline)), 0);
 	assert_int_equal(connect(world.fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	expect("Pause", "{}", NULL, "pause");
+	expect("Resume", "{}", NULL, "resume");
 	int third = world.fd;
 	world.fd = second;
 	reply = receive();
-	has(reply, "\"kind\":\"pause\"");
+	has(reply, "\"kind\":\"resume\"");
 	json_object_put(reply);
 	(void)close(second);
 	world.fd = third;
-	expect("Status", "{}", NULL, "PAUSED");
+	expect("Status", "{}", NULL, "HELD");
 }
 
 int main(void)
