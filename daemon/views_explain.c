@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 500, LOG_DEFAULT = 200, LOG_MAX = 4096, EXPLAIN_RECORDS = 50, EVIDENCE_MAX = 8 };
+enum { LIST_DEFAULT = 100, LIST_MAX = 500, LOG_DEFAULT = 200, LOG_MAX = 4096, LOG_UNWRITTEN = 500, EXPLAIN_RECORDS = 50, EVIDENCE_MAX = 8 };
 
 /* ---- ListUnits ---- */
 
@@ -118,10 +118,11 @@ static int on_record(void *arg, const struct record *rec)
 	return reading->keep == 0 && reading->bytes > VIEWS_PAGE_BYTES ? 1 : 0; /* the page is full */
 }
 
-struct json_object *view_records(const struct views *views, uint64_t after, uint32_t unit, size_t max, uint64_t *last, struct fail *fail)
+static struct json_object *records_read(const struct views *views, uint64_t after, uint32_t unit, size_t max, size_t keep, uint64_t *last,
+	struct fail *fail)
 {
 	struct reading reading = { .views = views, .rollout = engine_rollout(views->with.engine), .unit = unit,
-		.records = json_object_new_array(), .last = after };
+		.records = json_object_new_array(), .last = after, .keep = keep };
 	if (unit != RECORD_NO_UNIT && views->start_seq > 0 && after < views->start_seq - 1)
 		after = views->start_seq - 1; /* before that, the number meant another unit */
 	int rc = store_read(views->with.store, after, unit, max, on_record, &reading, fail);
@@ -131,6 +132,19 @@ struct json_object *view_records(const struct views *views, uint64_t after, uint
 	}
 	*last = reading.last;
 	return reading.records;
+}
+
+struct json_object *view_records(const struct views *views, uint64_t after, uint32_t unit, size_t max, uint64_t *last, struct fail *fail)
+{
+	return records_read(views, after, unit, max, 0, last, fail);
+}
+
+/* What was decided last may not be on the disk yet: the last ones that are, are looked for a little before. */
+static struct json_object *records_last(const struct views *views, size_t n, uint64_t *last, struct fail *fail)
+{
+	uint64_t seq = engine_seq(views->with.engine);
+	size_t keep = n < LOG_DEFAULT ? n : LOG_DEFAULT; /* a reply stays below 1 MB */
+	return records_read(views, seq > keep + LOG_UNWRITTEN ? seq - keep - LOG_UNWRITTEN : 0, RECORD_NO_UNIT, STORE_READ_MAX, keep, last, fail);
 }
 
 static void log_follow(struct views *views, struct control_call *call, uint64_t last, uint32_t unit)
@@ -160,11 +174,10 @@ void view_log(struct views *views, struct control_call *call)
 		return;
 	}
 	/* Who names a limit and no beginning wants the last ones. */
-	uint64_t seq = engine_seq(views->with.engine);
-	if (has_since == 1 && has_limit == 0 && unit == RECORD_NO_UNIT && seq > (uint64_t)limit)
-		since = (int64_t)(seq - (uint64_t)limit);
 	uint64_t last = 0;
-	struct json_object *records = view_records(views, (uint64_t)since, unit, (size_t)limit, &last, &fail);
+	bool tail = has_since == 1 && has_limit == 0 && unit == RECORD_NO_UNIT;
+	struct json_object *records = tail ? records_last(views, (size_t)limit, &last, &fail)
+		: view_records(views, (uint64_t)since, unit, (size_t)limit, &last, &fail);
 	if (records == NULL) {
 		control_error_text(call, "Refused", fail.text);
 		return;
