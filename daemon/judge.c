@@ -163,6 +163,23 @@ static size_t missing(const struct lines *some, const struct lines *all, const c
 	return n;
 }
 
+/* Takes away what the capture `name` holds; what was never captured takes nothing away. */
+static void lines_take_away(struct lines *lines, const char *captures, const char *name)
+{
+	struct lines off;
+	if (name == NULL || !lines_of_capture(captures, name, false, &off))
+		return;
+	size_t kept = 0;
+	for (size_t i = 0; i < lines->n; i++) {
+		if (bsearch(&lines->items[i], off.items, off.n, sizeof(char *), by_text) != NULL)
+			free(lines->items[i]);
+		else
+			lines->items[kept++] = lines->items[i];
+	}
+	lines->n = kept;
+	lines_done(&off);
+}
+
 static enum result judge_capture(const struct probe *probe, const struct judge_table *t, const char *captures, char text[static JUDGE_TEXT_MAX])
 {
 	struct lines then, now;
@@ -171,6 +188,7 @@ static enum result judge_capture(const struct probe *probe, const struct judge_t
 		say(text, "nothing to compare with: %s was not captured", probe->expected);
 		return verdict(probe, false, text);
 	}
+	lines_take_away(&then, captures, probe->except);
 	now = lines_of(t, whole);
 	size_t bad = 0;
 	if (probe->expect != EXPECT_CONTAINS)

@@ -262,7 +262,7 @@ static void load_expect(struct loader *l, const struct conf_node *node, struct p
 static void load_probe(struct loader *l, const struct conf_node *node, struct probe *probe)
 {
 	static const char *const keys[] = { "sql", "query", "args", "http", "json", "run", "env", "on", "column", "read", "rows", "equals",
-		"match", "not_match", "min", "max", "contains", "subset_of", "same_as", "doc", NULL };
+		"match", "not_match", "min", "max", "contains", "except", "subset_of", "same_as", "doc", NULL };
 	static const char *const places[] = { "self", "old", "new", "local", NULL };
 	conf_known(node, keys, l->errors);
 	probe->name = copy(node->name);
@@ -293,6 +293,9 @@ static void load_probe(struct loader *l, const struct conf_node *node, struct pr
 		probe->on = text_of(l, node, "on", CONF_REQUIRED);
 	}
 	load_expect(l, node, probe);
+	probe->except = text_of(l, node, "except", CONF_OPTIONAL);
+	if (probe->except != NULL && probe->expect != EXPECT_CONTAINS)
+		conf_error(l->errors, conf_get(node, "except"), "except goes with contains");
 }
 
 static void load_probes(struct loader *l, const struct conf_node *root)
