@@ -89,7 +89,7 @@ void flight_answer(struct flight *f, enum result result, int64_t value, const ch
 	struct engine *engine = f->x->engine;
 	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
 	struct event event = { .kind = kinds[f->effect.kind], .unit = f->effect.unit, .step = f->effect.step, .seq = f->effect.seq, .lane = f->effect.lane,
-		.dir = f->effect.dir, .attempt = f->effect.attempt, .seq = f->effect.seq, .result = result, .value = value, .text = copy };
+		.dir = f->effect.dir, .attempt = f->effect.attempt, .result = result, .value = value, .text = copy };
 	flight_free(f);
 	engine_event(engine, &event);
 	free(copy);

@@ -155,6 +155,7 @@ static void test_column_refused(void **state)
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (judge_column(texts[i], "taskName", &column, &fail) == 0)
 			fail_msg("took \"%s\" for a table", texts[i]);
+	assert_true(judge_column("name   state\nlonger-than pending\n", "state", &column, &fail) != 0);
 }
 
 static void test_rows(void **state)
