@@ -4,16 +4,18 @@
 # Exit 0: the rollout is done and no request of any user failed.
 #   ./demo.sh          start, roll out, report, stop everything
 #   ./demo.sh --keep   leave the site up afterwards and say how to look at it
+#   ./demo.sh --idle   leave the site up and start no rollout: for the walk in README
 set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
 . "$top/tests/deps.sh"
 export LC_ALL=C.UTF-8
 
-keep=""
+keep="" idle=""
 case "${1-}" in
 "") ;;
 --keep) keep=1 ;;
-*) echo "usage: demo.sh [--keep]" >&2; exit 2 ;;
+--idle) keep=1 idle=1 ;;
+*) echo "usage: demo.sh [--keep | --idle]" >&2; exit 2 ;;
 esac
 
 deps_need $deps_build $deps_lab || exit 1
@@ -42,6 +44,22 @@ watch="--for $$"
 /usr/bin/python3 "$top/tests/lab/lab.py" up "$dir" --build "$build" --users 200 --upgd $watch || exit 1
 upgctl="$build/ctl/upgctl --socket $dir/upgd.sock"
 
+how_to_look() {
+	cat <<-END
+
+	The site is up. To speak with it:
+	  export UPGD_SOCKET=$dir/upgd.sock PATH=$build/ctl:\$PATH
+	  upgctl status
+	  upgctl list
+	  upgctl log
+	  tail -f $dir/log/upgd.log
+	What its users see:      $dir/users.json
+	upgd again, if killed:   /usr/bin/python3 $top/tests/lab/lab.py upgd $dir
+	End it:                  /usr/bin/python3 $top/tests/lab/lab.py down $dir && rm -rf $dir
+	END
+}
+[ -z "$idle" ] || { how_to_look; exit 0; }
+
 echo "\$ upgctl start --to 7.10.6 --set package=7.10.6-44 --yes --wait"
 $upgctl start --to 7.10.6 --set package=7.10.6-44 --yes --wait --reason "demo.sh"
 started=$?
@@ -49,16 +67,5 @@ echo
 /usr/bin/python3 "$top/tests/lab/report.py" "$dir"
 code=$?
 [ "$started" = 0 ] || { echo "demo: upgctl start ended with $started" >&2; code=1; }
-if [ -n "$keep" ]; then
-	cat <<-END
-
-	The site is still up. Look at it:
-	  $upgctl status
-	  $upgctl list
-	  $upgctl report
-	  tail -f $dir/users.log
-	End it:
-	  /usr/bin/python3 $top/tests/lab/lab.py down $dir && rm -rf $dir
-	END
-fi
+[ -z "$keep" ] || how_to_look
 exit "$code"

@@ -450,14 +450,23 @@ def down(args):
 		print(f"ended {pid} {command}")
 
 
+def upgd(args):
+	"""upgd once more, after somebody ended it."""
+	path = pathlib.Path(args.dir).resolve()
+	lab = json.loads((path / "lab.json").read_text())
+	with open(path / "log/upgd.log", "ab") as log:
+		subprocess.Popen([f"{lab['build']}/daemon/upgd", "-c", path / "upgd.conf"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+			env={**os.environ, "UPGD_LAB_MARK": lab["mark"]}, start_new_session=True)
+
+
 def main():
 	parser = argparse.ArgumentParser(description="Starts and stops a lab.")
 	verbs = parser.add_subparsers(dest="verb", required=True)
-	for name, function in (("up", up), ("run", run), ("down", down)):
+	for name, function in (("up", up), ("run", run), ("down", down), ("upgd", upgd)):
 		verb = verbs.add_parser(name)
 		verb.set_defaults(function=function)
 		verb.add_argument("dir")
-		if name == "down":
+		if name in ("down", "upgd"):
 			continue
 		verb.add_argument("--build")
 		verb.add_argument("--nodes", type=int, default=5)
