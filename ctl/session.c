@@ -22,7 +22,7 @@ struct follow {
 	bool wait;       /* start --wait: a hold is no end */
 	int64_t rollout; /* the one that is waited for, 0: any */
 	size_t lines;    /* on the terminal, to be drawn over */
-	char first[1024], last_waits[1024];
+	char last[2048]; /* what was said last, where it is no terminal */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -147,6 +147,21 @@ static void draw(struct follow *follow, struct json_object *params)
 	free(text);
 }
 
+/* What a line is worth in a log: state, nodes and schemata done, and why it waits; not what runs at this moment nor how long. */
+static void progress(const char *first, const char *waits, char *out, size_t size)
+{
+	size_t n = 0;
+	int depth = 0;
+	const char *end = strstr(first, " down ");
+	for (const char *c = first; *c != '\0' && (end == NULL || c < end) && n + 1 < size; c++) {
+		depth += *c == '(';
+		if (depth == 0)
+			out[n++] = *c;
+		depth -= *c == ')';
+	}
+	(void)snprintf(out + n, size - n, " %s", waits);
+}
+
 static void follow_show(struct session *session, struct follow *follow, struct json_object *params)
 {
 	const char *first = "", *waits = "";
@@ -156,12 +171,16 @@ static void follow_show(struct session *session, struct follow *follow, struct j
 		(void)printf("%s\n", json_text(params, NULL));
 	} else if (isatty(STDOUT_FILENO)) {
 		draw(follow, params);
-	} else if (follow->wait ? strncmp(waits, follow->last_waits, sizeof(follow->last_waits) - 1) != 0 :
-		strncmp(first, follow->first, sizeof(follow->first) - 1) != 0) {
-		(void)printf("%s\n", first);
+	} else {
+		char line[sizeof(follow->last)];
+		if (follow->wait)
+			progress(first, waits, line, sizeof(line));
+		else
+			(void)snprintf(line, sizeof(line), "%s", first);
+		if (strcmp(line, follow->last) != 0)
+			(void)printf("%s\n", first);
+		(void)snprintf(follow->last, sizeof(follow->last), "%s", line);
 	}
-	(void)snprintf(follow->first, sizeof(follow->first), "%s", first);
-	(void)snprintf(follow->last_waits, sizeof(follow->last_waits), "%s", waits);
 	(void)fflush(stdout);
 }
 
@@ -182,7 +201,7 @@ static int follow_reply(struct session *session, struct follow *follow, struct j
 		return -1;
 	bool ended = outcome_has_ended(params);
 	if (ended)
-		follow->last_waits[0] = '\0'; /* the end is a line of its own */
+		follow->last[0] = '\0'; /* the end is a line of its own */
 	follow_show(session, follow, params);
 	int code = outcome_of_status(params);
 	if (ended)
