@@ -78,7 +78,7 @@ build build-gcc "$top/build" -Dwerror=true && units unit-gcc "$top/build"
 CC=clang build build-clang "$top/build-clang" -Dwerror=true && units unit-clang "$top/build-clang"
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true && units unit-sanitizers "$top/build-asan" -t 4
-program simulator "$top/build/tests/sim/run" --seeds "$seeds"
+program simulator "$top/build/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$seeds"
 suite lab tests/lab
 suite e2e tests/e2e
 [ -z "$all" ] || program demo "$top/demo.sh"

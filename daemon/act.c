@@ -69,7 +69,7 @@ void act_id(const struct rollout *r, const struct effect *e, char id[static ACT_
 	id_part(stage_name, sizeof(stage_name), stage->name, u->stage);
 	id_part(step, sizeof(step), e->step < stage->n_steps ? stage->steps[e->step].name : "", e->step);
 	if (e->lane == LANE_LOCAL)
-		(void)strcpy(lane, "local");
+		(void)snprintf(lane, sizeof(lane), "local");
 	else if (e->lane >= 0 && (uint32_t)e->lane < r->n_rows)
 		id_part(lane, sizeof(lane), r->rows[e->lane].name, (uint32_t)e->lane);
 	/* the start's time too: a journal begun anew counts from 1 again, and runners remember */

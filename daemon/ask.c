@@ -157,7 +157,7 @@ static void servers_end(struct flight *f)
 	struct ask *a = f->work;
 	if (a->worst != RESULT_OK) {
 		char error[sizeof(a->error)];
-		(void)strcpy(error, a->error);
+		memcpy(error, a->error, sizeof(error));
 		flight_answer(f, a->worst, 0, error);
 		return;
 	}

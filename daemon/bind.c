@@ -18,7 +18,7 @@ static int keep(struct bind *bind, const char *name, const char *text, const cha
 {
 	if (strlen(text) >= sizeof(bind->value))
 		return fail_set(fail, -E2BIG, "${%s}: %zu bytes are too long for a value", name, strlen(text));
-	(void)strcpy(bind->value, text);
+	memcpy(bind->value, text, strlen(text) + 1);
 	*out = bind->value;
 	return 0;
 }

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "views.h"
+
 #include "views_parts.h"
 
 #include "core/explain.h"
