@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-enum { QUERY_MS = 20000, NODE_MS = 3000, AT_ONCE = 32, RUNNER_MS = 10000 };
+enum { QUERY_MS = 20000, NODE_MS = 3000, AT_ONCE = 32, RUNNER_MS = 10000, MACHINE_MS = 5000 };
 
 struct node {
 	struct discovery *d;
@@ -58,6 +58,14 @@ struct process {
 	char *error, *refused; /* owned; refused: what a command that does nothing was answered */
 };
 
+/* A database host that probes ask about schemata: "host:POOL". */
+struct machine {
+	struct discovery *d;
+	const struct config_host *host;
+	struct sql_query *query;
+	char *error;         /* owned */
+};
+
 struct place {
 	struct discovery *d;
 	const char *node;    /* NULL: local */
@@ -80,6 +88,7 @@ struct discovery {
 	struct table tables[8];
 	struct process processes[CONFIG_BALANCERS_MAX * CONFIG_SOCKETS_MAX];
 	size_t n_processes;
+	struct machine *machines;
 	struct place *places; /* check: every runner; the last is local */
 	size_t n_places;
 	char **secrets;       /* env that names each secret of the profile once; owned */
@@ -229,6 +238,46 @@ static void table_start(struct discovery *d, uint8_t s)
 	d->open++;
 	t->query = sql_run(sql, query, NULL, 0, QUERY_MS, on_rows, t);
 	free(query);
+}
+
+/* ---- database hosts ---- */
+
+static void on_machine(void *arg, const struct sql_result *result)
+{
+	struct machine *m = arg;
+	m->query = NULL;
+	if (result->outcome != SQL_OK)
+		m->error = memory_need(strdup(result->error));
+	one_less(m->d);
+}
+
+static void machine_start(struct machine *m)
+{
+	char target[300];
+	struct fail fail = { 0 };
+	if (m->host->pools.n == 0)
+		return;
+	(void)snprintf(target, sizeof(target), "host:%s", m->host->pools.items[0]);
+	struct sql *sql = site_sql(m->d->site, target, &fail);
+	if (sql == NULL) {
+		m->error = memory_need(strdup(fail.text));
+		return;
+	}
+	m->d->open++;
+	m->query = sql_run(sql, "SELECT 1", NULL, 0, MACHINE_MS, on_machine, m);
+}
+
+static void machines_start(struct discovery *d)
+{
+	const struct config *config = config_of(d);
+	bool needed = false;
+	for (size_t i = 0; i < d->profile->n_probes; i++)
+		needed |= d->profile->probes[i].kind == PROBE_SQL && strncmp(d->profile->probes[i].target, "host:", 5) == 0;
+	d->machines = memory_need(calloc(config->n_hosts + 1, sizeof(struct machine)));
+	for (size_t i = 0; needed && i < config->n_hosts; i++) {
+		d->machines[i] = (struct machine){ .d = d, .host = &config->hosts[i] };
+		machine_start(&d->machines[i]);
+	}
 }
 
 /* ---- balancers ---- */
@@ -453,6 +502,17 @@ static void judge_table(struct discovery *d, const struct table *t)
 		finding(d, DISCOVER_OK, set->name, NULL, "%zu rows%s", t->n, counts);
 }
 
+static void judge_machines(struct discovery *d)
+{
+	for (size_t i = 0; i < config_of(d)->n_hosts; i++) {
+		const struct machine *m = &d->machines[i];
+		char subject[300];
+		(void)snprintf(subject, sizeof(subject), "database host %s", config_of(d)->hosts[i].name);
+		if (m->error != NULL)
+			finding(d, DISCOVER_ERROR, subject, "see hosts in databases of upgd.conf, and its option file", "%s", m->error);
+	}
+}
+
 static void judge_process(struct discovery *d, const struct process *p)
 {
 	char subject[400];
@@ -578,6 +638,11 @@ static void discovery_free(struct discovery *d)
 		free(t->error);
 		look_classes_done(&d->classes[s]);
 	}
+	for (size_t i = 0; i < config_of(d)->n_hosts; i++) {
+		if (d->machines[i].query != NULL)
+			sql_cancel(d->machines[i].query);
+		free(d->machines[i].error);
+	}
 	for (size_t i = 0; i < d->n_processes; i++) {
 		site_call_cancel(d->processes[i].call);
 		free(d->processes[i].servers);
@@ -599,6 +664,7 @@ static void discovery_free(struct discovery *d)
 	free(d->result.findings);
 	free(d->result.rows);
 	free(d->nodes);
+	free(d->machines);
 	free(d->places);
 	loop_timer_free(d->end);
 	free(d);
@@ -613,6 +679,7 @@ static void on_end(void *arg)
 	for (size_t s = 0; s < d->profile->n_sets; s++)
 		if (d->profile->sets[s].from == SET_SQL)
 			judge_table(d, &d->tables[s]);
+	judge_machines(d);
 	judge_balancers(d);
 	judge_places(d);
 	rows_collect(d);
@@ -637,6 +704,7 @@ struct discovery *discover_start(struct site *site, const struct profile *profil
 	}
 	if (profile->set_node >= 0)
 		nodes_start(d);
+	machines_start(d);
 	balancers_start(d);
 	if (check)
 		places_start(d);
