@@ -115,7 +115,7 @@ static void one_less(struct discovery *d)
 
 /* ---- findings ---- */
 
-static char *said(const char *format, va_list args)
+static __attribute__((format(printf, 1, 0))) char *said(const char *format, va_list args)
 {
 	char *text;
 	if (vasprintf(&text, format, args) < 0)
