@@ -188,7 +188,8 @@ static enum result judge_capture(const struct probe *probe, const struct judge_t
 		say(text, "nothing to compare with: %s was not captured", probe->expected);
 		return verdict(probe, false, text);
 	}
-	lines_take_away(&then, captures, probe->except);
+	for (size_t i = 0; probe->except != NULL && probe->except[i] != NULL; i++)
+		lines_take_away(&then, captures, probe->except[i]);
 	now = lines_of(t, whole);
 	size_t bad = 0;
 	if (probe->expect != EXPECT_CONTAINS)

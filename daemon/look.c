@@ -143,7 +143,7 @@ char *look_node_columns(const struct config_node *node)
 
 enum server_state look_server(const struct haproxy_server *server)
 {
-	if ((server->admin & (HAPROXY_FMAINT | HAPROXY_IMAINT | HAPROXY_RMAINT | HAPROXY_HMAINT)) != 0)
+	if ((server->admin & (HAPROXY_FMAINT | HAPROXY_IMAINT | HAPROXY_RMAINT)) != 0)
 		return SERVER_MAINT;
 	return (server->admin & (HAPROXY_FDRAIN | HAPROXY_IDRAIN)) != 0 ? SERVER_DRAIN : SERVER_READY;
 }

@@ -293,7 +293,7 @@ static void load_probe(struct loader *l, const struct conf_node *node, struct pr
 		probe->on = text_of(l, node, "on", CONF_REQUIRED);
 	}
 	load_expect(l, node, probe);
-	probe->except = text_of(l, node, "except", CONF_OPTIONAL);
+	probe->except = list_of(l, node, "except");
 	if (probe->except != NULL && probe->expect != EXPECT_CONTAINS)
 		conf_error(l->errors, conf_get(node, "except"), "except goes with contains");
 }

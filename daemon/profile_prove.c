@@ -102,8 +102,9 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
 		if (!captured(&s, probe->expected))
 			conf_error(s.errors, s.at, "%s: compares with \"%s\", which no earlier step captures", where, probe->expected);
-		if (probe->except != NULL && !captured(&s, probe->except))
-			conf_error(s.errors, s.at, "%s: excepts \"%s\", which no earlier step captures", where, probe->except);
+		for (size_t i = 0; probe->except != NULL && probe->except[i] != NULL; i++)
+			if (!captured(&s, probe->except[i]))
+				conf_error(s.errors, s.at, "%s: excepts \"%s\", which no earlier step captures", where, probe->except[i]);
 	} else {
 		check_text(&s, probe->expected);
 	}

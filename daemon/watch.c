@@ -222,7 +222,7 @@ static void custody(struct eye *eye)
 		if (matches) {
 			seen->wanted_pid = eye->pid;
 			seen->wanted_start = eye->start_s;
-			if (!want->contested || agree(w, first_eye(w, eye->index), eye->index, rank).state != want->state)
+			if ((!want->contested && !want->reasserted) || agree(w, first_eye(w, eye->index), eye->index, rank).state != want->state)
 				continue;
 		}
 		struct event event = { .kind = EVENT_SERVER, .balancer = eye->index, .row = i, .lane = eye->process, .value = seen->state,

@@ -375,6 +375,9 @@ static int apply_lift(struct rollout *r, const struct record *rec)
 	if (want == NULL)
 		return -EUCLEAN;
 	want->contested = false;
+	if (want->reasserted)
+		want->at_ms = rec->at_ms; /* older processes than this know what we want */
+	want->reasserted = false;
 	return 0;
 }
 
@@ -384,7 +387,7 @@ static int apply_reassert(struct rollout *r, const struct record *rec)
 	if (want == NULL)
 		return -EUCLEAN;
 	want->contested = false;
-	want->at_ms = rec->at_ms;
+	want->reasserted = true;
 	return 0;
 }
 

@@ -27,11 +27,12 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	if (want->state == SERVER_UNKNOWN || ev->value == SERVER_UNKNOWN)
 		return;
 	bool as_wanted = ev->value == want->state;
-	if (as_wanted ? !want->contested : want->contested && !ev->reloaded)
+	bool forgotten = ev->reloaded || want->reasserted; /* asked to be put back, and not seen so yet: perhaps before a crash */
+	if (as_wanted ? !want->contested && !want->reasserted : want->contested && !forgotten)
 		return;
 	if (being_set(r, ev->row, ev->balancer))
 		return;
-	enum record_kind kind = as_wanted ? RECORD_LIFT : ev->reloaded ? RECORD_REASSERT : RECORD_FOREIGN;
+	enum record_kind kind = as_wanted ? RECORD_LIFT : forgotten ? RECORD_REASSERT : RECORD_FOREIGN;
 	struct record *rec = out_record(r, out, kind, RECORD_NO_UNIT);
 	rec->step = ev->balancer;
 	rec->lane = (int32_t)ev->row;

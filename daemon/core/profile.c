@@ -74,7 +74,7 @@ static void probe_done(struct probe *probe)
 	free(probe->on);
 	list_free(probe->env);
 	free(probe->expected);
-	free(probe->except);
+	list_free(probe->except);
 	free(probe->doc);
 }
 

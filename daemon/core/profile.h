@@ -80,7 +80,7 @@ struct probe {
 	uint8_t balancer;
 	enum expect_kind expect;
 	char *expected;  /* template or capture name */
-	char *except;    /* contains: entries of this capture are not expected; NULL: none */
+	char **except;   /* contains: entries of these captures are not expected; NULL: none */
 	int64_t number;  /* rows, min, max, state */
 	char *doc;       /* what it means when it does not hold, for people; NULL: the name serves */
 };

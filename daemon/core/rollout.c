@@ -163,7 +163,7 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 			return false;
 		for (uint32_t k = 0; a->wants[i] != NULL && k < nodes; k++)
 			if (a->wants[i][k].state != b->wants[i][k].state || a->wants[i][k].at_ms != b->wants[i][k].at_ms ||
-				a->wants[i][k].contested != b->wants[i][k].contested)
+				a->wants[i][k].contested != b->wants[i][k].contested || a->wants[i][k].reasserted != b->wants[i][k].reasserted)
 				return false;
 	}
 	return true;

@@ -120,6 +120,7 @@ struct facts {
 struct want {
 	uint8_t state;       /* enum server_state; UNKNOWN: not ours */
 	bool contested;
+	bool reasserted;     /* being put back after a reload; until it is seen as wanted again */
 	int64_t at_ms;       /* wall: last set or put back */
 };
 

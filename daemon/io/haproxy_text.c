@@ -344,7 +344,7 @@ static bool would_take_traffic(const struct haproxy_server *server)
 	if (equals(status, "UP") || equals(status, "DRAIN") || strcmp(server->status, "no check") == 0)
 		return true;
 	/* Drained while its check failed: DOWN hides the drain until `rise` checks passed. Not when an agent says down. */
-	unsigned maint = HAPROXY_FMAINT | HAPROXY_IMAINT | HAPROXY_RMAINT | HAPROXY_HMAINT;
+	unsigned maint = HAPROXY_FMAINT | HAPROXY_IMAINT | HAPROXY_RMAINT; /* HMAINT only says that the host name was set by hand */
 	size_t n = strlen(server->check);
 	return (server->admin & (HAPROXY_FDRAIN | HAPROXY_IDRAIN)) && !(server->admin & maint) &&
 		strstr(server->status, "(agent)") == NULL && server->check[0] == 'L' && n >= 3 && strcmp(server->check + n - 2, "OK") == 0;

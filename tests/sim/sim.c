@@ -465,7 +465,7 @@ static void watch(struct sim *s)
 			for (int p = 0; p < WORLD_PROCESSES; p++)
 				if (s->world.admin[balancer][p][r->rows[i].rank] != want->state)
 					differs = p;
-			if (want->state == SERVER_UNKNOWN || (differs < 0 && !want->contested))
+			if (want->state == SERVER_UNKNOWN || (differs < 0 && !want->contested && !want->reasserted))
 				continue;
 			int p = differs < 0 ? 0 : differs;
 			struct event ev = { .kind = EVENT_SERVER, .balancer = b, .row = i, .lane = p, .value = s->world.admin[balancer][p][r->rows[i].rank],
