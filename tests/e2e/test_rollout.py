@@ -139,6 +139,11 @@ def requests_more(lab, n):
 	return lab.wait_until(lambda: (s := lab.users_summary())["ok"] >= begin + n and s, 60, f"{n} more requests are served")
 
 
+def tool(lab, node, *argv):
+	"""One of OX's tools on a node, as an admin runs it."""
+	return lab.remote(node, "env", "ADMIN_PASSWORD=" + (lab.dir / "secrets/ox").read_text().strip(), *argv)
+
+
 def unit_is(lab, name, **want):
 	def there():
 		unit = lab.units(name.split("/")[0]).get(name, {})
@@ -172,3 +177,188 @@ def test_five_nodes_and_twelve_schemata(site):
 	assert {f"migrate/{name}" for name in (closed, empty, "oxdatabase_archive")} <= set(site.units("migrate"))
 	assert any(before[2] != "1" for before in site.before.values())
 	nobody_failed(site)
+
+
+# a task fails
+
+
+def start_with_failing_task(lab, *options):
+	"""runupdate says success for it; only the schema's own table knows better."""
+	lab.fault(f"task.oxdatabase_3.{TASK}", "once:fail")
+	return lab.upgctl(*START, "--yes", *options, seconds=120, codes=(0, 3))
+
+
+def wait_for_failed_unit(lab):
+	"""One failed unit, in its window, and everything else at rest."""
+	lab.wait_until(lambda: (s := lab.status())["now"] == [] and any(h["kind"] == "failed_unit" for h in s["holds"]), 90, "a failed unit holds the rest")
+	found = lab.units()
+	assert [name for name, u in found.items() if u["state"] == "failed"] == ["migrate/oxdatabase_3"]
+	unit = found["migrate/oxdatabase_3"]
+	assert unit["step"] == "update" and unit["in_window"] and unit["past_pivot"]
+	return unit
+
+
+def new_node(lab):
+	return next(name for name, package in packages(lab).items() if package == "7.10.6-44")
+
+
+def test_a_failed_task_holds_until_it_is_mended(small):
+	lab = small()
+	start_with_failing_task(lab)
+	unit = wait_for_failed_unit(lab)
+	status = lab.upgctl("status", json=True, codes=(4,))
+	assert status["tenants_down"] == unit["tenants"] > 0 and "migrate/oxdatabase_3 is failed" in status["waits"]
+	assert TASK in lab.upgctl("explain", "migrate/oxdatabase_3")
+	down = {cid for cid, (_, _, enabled, _) in tenants(lab).items() if enabled != lab.before[cid][2]}
+	assert {lab.before[cid][0] for cid in down} == {"oxdatabase_3"} and len(down) == unit["tenants"]
+	# too early: it is still not there
+	lab.upgctl("retry", "migrate/oxdatabase_3")
+	wait_for_failed_unit(lab)
+	tool(lab, new_node(lab), "forceupdatetask", "-t", f"com.openexchange.groupware.update.tasks.{TASK}", "-n", "oxdatabase_3")
+	lab.upgctl("retry", "migrate/oxdatabase_3", "--reason", "ran it by hand")
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "done"
+	lab.upgctl("status", codes=(0,))
+	all_is_new(lab)
+	nobody_failed(lab)
+
+
+def parked_alone(lab):
+	"""partial: the tenants of the parked schema are down, moved, and marked as ours; nobody else's."""
+	units = lab.units()
+	assert [name for name, u in units.items() if u["state"] == "parked"] == ["migrate/oxdatabase_3"]
+	found = tenants(lab)
+	for cid, (schema, owner, enabled, reason) in lab.before.items():
+		parked = schema == "oxdatabase_3" and enabled == "1"
+		assert found[cid] == (schema, NEW, *(("0", "1431655765") if parked else (enabled, reason)))
+	assert pending(lab, "oxdatabase_3") == {TASK}
+	assert not any(pending(lab, name) for name in schemata(lab) if name != "oxdatabase_3")
+	end = nobody_failed(lab)
+	still = {name for name, denied in end["denied_by_schema"].items() if any(i["open"] for i in denied["intervals"])}
+	assert still == {"oxdatabase_3"}
+
+
+def test_park_ends_partial_with_that_schema_down(small):
+	lab = small()
+	start_with_failing_task(lab)
+	tenants_of = wait_for_failed_unit(lab)["tenants"]
+	out = lab.upgctl("park", "migrate/oxdatabase_3")
+	assert "parked" in out and f"{tenants_of} tenants stay DOWN" in out
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "partial"
+	status = lab.upgctl("status", json=True, codes=(3,))
+	assert status["tenants_down"] == tenants_of and "1 parked" in status["first"]
+	parked_alone(lab)
+
+
+def test_on_failure_continue_parks_by_itself(small):
+	lab = small()
+	out = start_with_failing_task(lab, "-f", "--wait")
+	assert " PARTIAL " in out.splitlines()[-1]
+	lab.upgctl("status", codes=(3,))
+	assert "on_failure=continue" in lab.upgctl("show", "migrate/oxdatabase_3")
+	parked_alone(lab)
+
+
+# left out
+
+
+def test_a_skipped_schema_keeps_an_old_node(small):
+	lab = small()
+	out = lab.upgctl(*START, "--yes", "-k", "oxdatabase_2", "--wait", seconds=120, codes=(3,))
+	assert " PARTIAL " in out.splitlines()[-1]
+	only_the_owner_changed(lab, moved=set(schemata(lab)) - {"oxdatabase_2"})
+	old = {name for name, package in packages(lab).items() if package == "7.10.5-40"}
+	assert len(old) >= 1 and redirects(lab) == old
+	assert servers(lab, "main") == {n.name: "UP" if n.name in old else "MAINT" for n in lab.nodes}
+	assert servers(lab, "secondary") == {n.name: "MAINT" if n.name in old else "UP" for n in lab.nodes}
+	before = requests_more(lab, 1)["ok_by_node"]
+	after = requests_more(lab, 600)["ok_by_node"]
+	assert all(after[name] > before.get(name, 0) for name in packages(lab))
+	end = nobody_failed(lab)
+	assert "oxdatabase_2" not in end["denied_by_schema"]
+
+
+def test_after_skips_up_to_and_with_a_schema_in_ox_order(small):
+	lab = small()
+	with pytest.raises(LabError, match="no schema oxdatabase_99"):
+		lab.upgctl(*START, "--yes", "-m", "oxdatabase_99")
+	out = lab.upgctl(*START, "--yes", "-m", "oxdatabase_2")
+	assert "2 skipped, up to and with oxdatabase_2; 2 of them are NOT observed as new: oxdatabase_1 oxdatabase_2" in out
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "partial"
+	lab.upgctl("status", codes=(3,))
+	assert {name for name, u in lab.units("migrate").items() if u["state"] == "skipped"} == {"migrate/oxdatabase_1", "migrate/oxdatabase_2"}
+	only_the_owner_changed(lab, moved=set(schemata(lab)) - {"oxdatabase_1", "oxdatabase_2"})
+	nobody_failed(lab)
+
+
+# a person says wait
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed"])
+def test_pause_closes_the_window_first(small, killed):
+	"""With a daemon that is killed meanwhile, too: it is still paused when it is there again, and serves the open window."""
+	lab = small()
+	lab.fault(f"task.any.{TASK}", "slow:3000")
+	lab.upgctl(*START, "--yes")
+	lab.wait_until(lambda: lab.status()["tenants_down"] > 0, 60, "a window is open")
+	first = lab.status()["seq"]
+	assert "1 open windows close first" in lab.upgctl("pause", "--reason", "lunch")
+	lab.upgctl("status", codes=(4,))
+	if killed:
+		lab.kill_upgd()
+		lab.start_upgd()
+		assert lab.status()["rollout"]["state"] == "paused"
+	lab.wait_until(lambda: (s := lab.status())["tenants_down"] == 0 and not s["now"], 60, "the window is closed, nothing is at work")
+	assert [u["state"] for u in lab.units("migrate").values()].count("done") == 1
+	assert lab.upgctl("status", codes=(4,)).startswith("run 1 PAUSED")
+	lab.fault(f"task.any.{TASK}", None)
+	requests_more(lab, 300)
+	paused = records(lab, first)
+	assert not [r for r in paused[next(i for i, r in enumerate(paused) if r["kind"] == "pause"):] if r["kind"] == "admit"]
+	lab.upgctl("resume")
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "done"
+	all_is_new(lab)
+	nobody_failed(lab)
+
+
+def test_start_asks_twice_and_is_idempotent(small):
+	lab = small()
+	assert "started" in lab.upgctl(*START)
+	assert "prepare/freeze" in hold(lab, "approval")["text"]
+	lab.upgctl("status", codes=(4,))
+	again = lab.upgctl(*START, json=True)
+	assert again["already"] is True and again["rollout"] == 1
+	with pytest.raises(LabError, match="exit 1\n.*rollout 1 with other parameters is running.*upgctl abort 1"):
+		lab.upgctl("start", "--to", "7.10.6", "--set", "package=7.10.6-45")
+	with pytest.raises(LabError, match="exit 2\n.*prepare/freeze, convert/first-boot"):
+		lab.upgctl("approve", "migrate")
+	assert lab.status()["stages"][1]["counts"]["done"] == 0
+	lab.upgctl("approve", "prepare/freeze")
+	assert "one way" in lab.wait_until(lambda: "first-boot" in (h := hold(lab, "approval"))["text"] and h, 90, "asked for the first boot")["text"]
+	lab.upgctl("status", codes=(4,))
+	assert redirects(lab) == set(everywhere(lab, "")) and packages(lab) == everywhere(lab, "7.10.5-40")
+	assert servers(lab, "main") == everywhere(lab, "UP")
+	lab.upgctl("approve", "convert", "--reason", "tested on Tuesday")
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "done"
+	all_is_new(lab)
+	assert lab.upgctl("history", json=True)["rollouts"][0]["id"] == 1
+	nobody_failed(lab)
+
+
+def test_until_convert_stops_there(small):
+	lab = small()
+	lab.upgctl(*START, "--yes", "--until", "convert", "--wait", seconds=40, codes=None)
+
+
+def test_a_name_that_is_registered_is_adopted_and_not_taken_back(small):
+	lab = small(lambda lab: tool(lab, "ox1", "registerserver", "-n", NEW))
+	lab.upgctl(*START, "--yes", "--until", "prepare")
+	hold(lab, "until")
+	lab.upgctl("status", codes=(4,))
+	register = [r for r in records(lab) if r.get("step") == "register" and r["kind"] in ("intent", "step")]
+	assert [(r["kind"], r["code"]) for r in register] == [("step", "adopted")]
+	lab.upgctl("abort", 1)
+	assert lab.wait_for_state("aborted")
+	lab.upgctl("status", codes=(1,))
+	assert registered(lab) == {OLD, NEW}
+	only_the_owner_changed(lab, moved=())
+	nobody_failed(lab)
