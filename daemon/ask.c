@@ -181,11 +181,14 @@ static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
 		if (strcmp(snapshot->servers[i].name, name) == 0)
 			word->state = server_state_word(look_server(&snapshot->servers[i]));
 	if (word->state == NULL) {
+		if (a->worst == RESULT_FAILED)
+			goto out; /* one process has no such server: that will not pass, whatever the others say */
 		a->worst = reachable ? RESULT_FAILED : RESULT_UNKNOWN;
 		(void)snprintf(a->error, sizeof(a->error), "%.60s: %.200s%s%s", site_socket(f->x->site, balancer, word->process),
 			reachable ? "there is no server " : snapshot->reachable ? "only an old worker answers" : snapshot->error, reachable ? name : "",
 			reachable ? "; is it named as the node?" : "");
 	}
+out:
 	if (--a->n_open == 0)
 		servers_end(f);
 }

@@ -349,7 +349,57 @@ static void put(struct engine *e, struct record *rec)
 	out_commit(e->rollout, &e->out, rec);
 }
 
-static void put_rows(struct engine *e, const struct engine_start *start)
+/* What the rollout before still holds in the balancers: a partial or aborted one left it in custody. */
+struct held {
+	char *balancer, *node;
+	uint8_t state;
+};
+
+static struct held *held_take(const struct rollout *r, size_t *n)
+{
+	*n = 0;
+	if (r == NULL || r->state == ROLLOUT_DONE || r->profile->set_node < 0)
+		return NULL;
+	struct held *held = calloc((size_t)r->n_rows * r->profile->n_balancers + 1, sizeof(*held));
+	if (held == NULL)
+		abort();
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		for (size_t b = 0; b < r->profile->n_balancers && r->rows[i].set == r->profile->set_node; b++)
+			if (r->wants[b] != NULL && r->wants[b][r->rows[i].rank].state != SERVER_UNKNOWN)
+				held[(*n)++] = (struct held){ strdup(r->profile->balancers[b]), strdup(r->rows[i].name), r->wants[b][r->rows[i].rank].state };
+	return held;
+}
+
+static void held_put(struct engine *e, struct held *held, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int balancer = profile_balancer(e->profile, held[i].balancer);
+		uint32_t row = rollout_row(e->rollout, (uint8_t)e->profile->set_node, held[i].node);
+		if (balancer >= 0 && row != ROLLOUT_NO_ROW) {
+			struct record *rec = out_record(e->rollout, &e->out, RECORD_WANT, RECORD_NO_UNIT);
+			rec->step = (uint16_t)balancer;
+			rec->lane = (int32_t)row;
+			rec->code = held[i].state;
+			put(e, rec);
+		}
+		free(held[i].balancer);
+		free(held[i].node);
+	}
+	free(held);
+}
+
+/* In maintenance, and by us: by the rollout before, which ended with this node half way. */
+static bool ours(const struct held *held, size_t n, const char *columns)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t len = strlen(held[i].node);
+		if (held[i].state != SERVER_READY && strncmp(columns, "name=", 5) == 0 && strncmp(columns + 5, held[i].node, len) == 0 && columns[5 + len] == '\n')
+			return true;
+	}
+	return false;
+}
+
+static void put_rows(struct engine *e, const struct engine_start *start, const struct held *held, size_t n_held)
 {
 	struct rollout *r = e->rollout;
 	struct record *rec = out_record(r, &e->out, RECORD_ROW, r->n_rows);
@@ -361,7 +411,7 @@ static void put_rows(struct engine *e, const struct engine_start *start)
 		rec = out_record(r, &e->out, RECORD_ROW, r->n_rows);
 		rec->step = row->set;
 		rec->lane = row->host;
-		rec->code = (uint16_t)(row->class_ | (row->aside ? 256 : 0));
+		rec->code = (uint16_t)(row->class_ | (row->aside && !ours(held, n_held, row->columns) ? 256 : 0));
 		rec->value = row->weight;
 		rec->hash = row->capacity;
 		rec->text = out_text(&e->out, "%s", row->columns);
@@ -402,45 +452,6 @@ static void put_choice(struct engine *e, const struct engine_start *start)
 	put(e, rec);
 }
 
-/* What the rollout before still holds in the balancers: a partial or aborted one left it in custody. */
-struct held {
-	char *balancer, *node;
-	uint8_t state;
-};
-
-static struct held *held_take(const struct rollout *r, size_t *n)
-{
-	*n = 0;
-	if (r == NULL || r->state == ROLLOUT_DONE || r->profile->set_node < 0)
-		return NULL;
-	struct held *held = calloc((size_t)r->n_rows * r->profile->n_balancers + 1, sizeof(*held));
-	if (held == NULL)
-		abort();
-	for (uint32_t i = 0; i < r->n_rows; i++)
-		for (size_t b = 0; b < r->profile->n_balancers && r->rows[i].set == r->profile->set_node; b++)
-			if (r->wants[b] != NULL && r->wants[b][r->rows[i].rank].state != SERVER_UNKNOWN)
-				held[(*n)++] = (struct held){ strdup(r->profile->balancers[b]), strdup(r->rows[i].name), r->wants[b][r->rows[i].rank].state };
-	return held;
-}
-
-static void held_put(struct engine *e, struct held *held, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		int balancer = profile_balancer(e->profile, held[i].balancer);
-		uint32_t row = rollout_row(e->rollout, (uint8_t)e->profile->set_node, held[i].node);
-		if (balancer >= 0 && row != ROLLOUT_NO_ROW) {
-			struct record *rec = out_record(e->rollout, &e->out, RECORD_WANT, RECORD_NO_UNIT);
-			rec->step = (uint16_t)balancer;
-			rec->lane = (int32_t)row;
-			rec->code = held[i].state;
-			put(e, rec);
-		}
-		free(held[i].balancer);
-		free(held[i].node);
-	}
-	free(held);
-}
-
 int engine_start(struct engine *e, const struct engine_start *start, engine_answer_fn *fn, void *arg, struct fail *fail)
 {
 	if (e->rollout != NULL && !rollout_is_over(e->rollout))
@@ -448,6 +459,9 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 			rollout_state_word(e->rollout->state), e->rollout->id);
 	if (e->failed)
 		return fail_set(fail, -EIO, "the journal cannot be written; upgd is ending");
+	for (size_t i = 0; start->params != NULL && start->params[i] != NULL; i++)
+		if (strchr(start->params[i], '\n') != NULL)
+			return fail_set(fail, -EINVAL, "parameter %s: one line of text, please", start->params[i & ~(size_t)1]);
 	if (e->epoch == 0)
 		e->epoch = 1;
 	out_reset(&e->out);
@@ -477,7 +491,7 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 	rec->text = out_text(&e->out, "%s", text);
 	free(text);
 	put(e, rec);
-	put_rows(e, start);
+	put_rows(e, start, held, n_held);
 	held_put(e, held, n_held);
 	put_choice(e, start);
 	if (start->reason != NULL) {

@@ -151,6 +151,10 @@ static void prove_place(const struct scope *s, const struct profile *p, const st
 	bool needs = step->act.kind == ACTION_RUN || step->act.kind == ACTION_EDIT;
 	if (needs && step->n_on == 0)
 		conf_error(s->errors, s->at, "%s: says not where; on = \"self\", \"old\", \"new\" or \"local\"", s->where);
+	if (!needs && step->n_on > 0)
+		conf_error(s->errors, s->at, "%s: runs nothing, so `on` means nothing here", s->where);
+	if (step->n_on == 2 && step->on[0] == step->on[1])
+		conf_error(s->errors, s->at, "%s: on names the same place twice", s->where);
 	for (size_t i = 0; i < step->n_on; i++)
 		if (step->on[i] == LANE_ON_SELF && !is_node)
 			conf_error(s->errors, s->at, "%s: on = \"self\", but its rows are no nodes", s->where);

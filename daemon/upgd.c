@@ -167,6 +167,8 @@ static void on_wake(void *arg)
 static uint32_t windows_open(const struct rollout *r)
 {
 	uint32_t n = 0;
+	if (r != NULL && r->paused_now)
+		return 0; /* they stay open until somebody resumes: not ours to wait for */
 	for (uint32_t i = 0; r != NULL && !rollout_is_over(r) && i < r->n_units; i++)
 		n += (r->units[i].flags & UNIT_WINDOW) != 0 && (r->units[i].state == UNIT_RUNNING || r->units[i].state == UNIT_UNDOING);
 	return n;

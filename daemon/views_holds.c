@@ -125,13 +125,23 @@ static void collect_units(const struct rollout *r, struct holds *holds)
 	}
 }
 
-/* --until is a hold when all it lets through is through, and then it is one, not one for each later stage. */
+/* For other units or what comes of them: the last old nodes wait for tenants that only a later stage moves. */
+static bool waits_for_others(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	enum why_kind stage = r->stage_why[u->stage].kind, own = r->live[unit].why.kind;
+	return u->state == UNIT_WAITING && (stage == WHY_ORDER || (stage == WHY_NONE && (own == WHY_ORDER || own == WHY_FLOOR)));
+}
+
+/* --until is a hold when all it lets through is through, or cannot be before what it stops; it is one, not one for each later stage. */
 static bool until_is_reached(const struct rollout *r)
 {
+	if (r->until_stage < 0 || view_is_moving(r))
+		return false;
 	for (uint32_t i = 0; i < r->n_units; i++)
-		if (r->units[i].stage <= r->until_stage && !unit_is_settled(r->units[i].state))
+		if (r->units[i].stage <= r->until_stage && !unit_is_settled(r->units[i].state) && !waits_for_others(r, i))
 			return false;
-	return r->until_stage >= 0;
+	return true;
 }
 
 static void collect_stages(const struct rollout *r, struct holds *holds)

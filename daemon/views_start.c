@@ -624,6 +624,16 @@ void view_plan(struct views *views, struct control_call *call)
 	job_begin(views, call, JOB_PLAN);
 }
 
+/* --yes answers every approval beforehand, so it needs what approving needs. */
+static void not_permitted(struct control_call *call)
+{
+	struct json_object *params = json_object_new_object();
+	json_add_str(params, "role", role_word(control_call_role(call)));
+	json_add_str(params, "needs", role_word(ROLE_ADMIN));
+	json_add_str(params, "text", "start --yes approves the steps that are one way: an admin's word; start without it, and an admin approves");
+	control_error(call, "NotPermitted", params);
+}
+
 void view_start(struct views *views, struct control_call *call)
 {
 	const char *on_failure = view_arg(call, "on_failure");
@@ -632,6 +642,8 @@ void view_start(struct views *views, struct control_call *call)
 		view_bad(call, "on_failure", "\"%.60s\": should be continue or pause", on_failure);
 	else if (r != NULL && r->stopping)
 		control_error_text(call, "Busy", "upgd is ending");
+	else if (view_flag(call, "yes") && control_call_role(call) < ROLE_ADMIN)
+		not_permitted(call);
 	else
 		job_begin(views, call, JOB_START);
 }

@@ -152,7 +152,7 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	uint32_t on_host = usage->host[row->host & 255] - mine;
 	if (stage->per_host != 0 && row->host != 0 && on_host >= stage->per_host)
 		return why(WHY_LIMIT, on_host, stage->per_host);
-	int64_t down = facts_tenants_down(r);
+	int64_t down = facts_tenants_committed(r, unit);
 	if (stage->tenants_down != 0 && stage->has_window && down > 0 && down + row->weight > stage->tenants_down)
 		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
 	struct why held = contested_held(r, u->row);
@@ -177,7 +177,8 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 	const struct stage *stage = rollout_stage(r, u);
 	struct record *rec = out_record(r, out, RECORD_ADMIT, unit);
 	rec->step = 0;
-	rec->value = r->rows[u->row].weight;
+	const struct fact_row *fact = &r->facts.rows[u->row];
+	rec->value = fact->known && fact->tenants > r->rows[u->row].weight ? fact->tenants : r->rows[u->row].weight;
 	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
 		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));
 	out_commit(r, out, rec);
@@ -237,11 +238,15 @@ static bool admit_stage(struct rollout *r, struct out *out, uint8_t s)
 		if (held.kind != WHY_NONE || r->live[unit].why.kind != WHY_CHECK)
 			remember(r, &r->live[unit].why, held);
 		floors += held.kind == WHY_FLOOR || held.kind == WHY_UNKNOWN;
-		bool stale = held.kind == WHY_FLOOR || held.kind == WHY_UNKNOWN;
-		if (stale && r->live[unit].gate_open)
-			r->live[unit].gate_open = false;
+		if (held.kind != WHY_NONE)
+			r->live[unit].gate_open = false; /* what it saw is not true any more */
 		if (held.kind == WHY_NONE && try_unit(r, out, unit, &usage, stage->total != 0 ? stage->total : 1))
 			return true;
+	}
+	for (uint32_t k = 0; floors == FLOOR_TRIES && k < r->n_order[s]; k++) {
+		uint32_t unit = r->order[s][k]; /* those behind the ones that were tried wait for the same */
+		if (r->units[unit].state == UNIT_WAITING && r->live[unit].why.kind == WHY_NONE)
+			remember(r, &r->live[unit].why, held);
 	}
 	return false;
 }

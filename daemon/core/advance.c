@@ -19,6 +19,8 @@ enum {
 	RETRY_MAX_MS = 30000,
 	UNKNOWN_AGAIN_MS = 2000, /* a question that could not be asked is asked again */
 	RERUNS_MAX = 10,         /* an action lost so often is not lost by chance */
+	UNDO_TRIES = 3,          /* a way back is worth more than one try, whatever the step says of the way there */
+	LATE_MS = 600000,        /* where a step names no timeout: from then on a person may give it up */
 };
 
 static void wait_for(struct rollout *r, struct out *out, uint32_t unit, enum why_kind kind, uint64_t again_ms)
@@ -71,7 +73,10 @@ static bool send_again(struct rollout *r, struct out *out, uint32_t unit)
 	return true;
 }
 
-/* Where the step runs; false: a lane has no place now. */
+/*
+ * Where the step runs; false: a lane has no place now. With tenants down, a lane of a fleet that has nobody up is left out if another
+ * lane is there: nobody is left on it whom the step could reach.
+ */
 static bool lanes_choose(struct rollout *r, const struct unit *u, const struct step *step, int32_t *lanes, uint8_t *n)
 {
 	*n = 0;
@@ -83,10 +88,14 @@ static bool lanes_choose(struct rollout *r, const struct unit *u, const struct s
 			lane = LANE_LOCAL;
 		else if (step->on[i] == LANE_ON_OLD || step->on[i] == LANE_ON_NEW)
 			lane = facts_place(r, step->on[i] == LANE_ON_OLD ? CLASS_OLD : CLASS_NEW, r->next_place++);
-		if (lane == LANE_NONE)
+		bool leave_out = lane == LANE_NONE && (u->flags & UNIT_WINDOW) != 0 && step->n_on > 1;
+		if (lane == LANE_NONE && !leave_out)
 			return false;
-		lanes[(*n)++] = lane;
+		if (!leave_out && (*n == 0 || lanes[0] != lane))
+			lanes[(*n)++] = lane;
 	}
+	if (*n == 0 && step->n_on > 0)
+		return false;
 	if (*n == 0)
 		lanes[(*n)++] = LANE_NONE;
 	return true;
@@ -123,9 +132,8 @@ static bool send_action(struct rollout *r, struct out *out, uint32_t unit, const
 		send_lane(r, out, unit, i, false);
 	struct live *live = &r->live[unit];
 	live->late = false;
-	live->deadline = step->timeout_ms != 0 ? r->now + step->timeout_ms : 0;
-	if (live->deadline != 0)
-		out_wake(out, live->deadline);
+	live->deadline = r->now + (step->timeout_ms != 0 ? step->timeout_ms : LATE_MS);
+	out_wake(out, live->deadline);
 	return true;
 }
 
@@ -143,7 +151,7 @@ static void step_end(struct rollout *r, struct out *out, uint32_t unit, enum ste
 
 static bool retries_left(const struct unit *u, const struct step *step)
 {
-	return u->attempt <= step->retry;
+	return u->attempt <= (u->dir == DIR_UNDO ? UNDO_TRIES : step->retry);
 }
 
 static void retry_record(struct rollout *r, struct out *out, uint32_t unit, const char *text)
@@ -169,7 +177,7 @@ static void step_failed(struct rollout *r, struct out *out, uint32_t unit, const
 {
 	const struct unit *u = &r->units[unit];
 	const struct step *step = rollout_step(r, u);
-	if (u->dir == DIR_DO && retries_left(u, step)) {
+	if (retries_left(u, step)) {
 		retry_record(r, out, unit, text);
 		return;
 	}
@@ -347,7 +355,8 @@ static bool wait_step(struct rollout *r, struct out *out, uint32_t unit, const s
 		return false;
 	}
 	struct record *rec = out_record(r, out, RECORD_ACTED, unit);
-	rec->lane = LANE_NONE;
+	rec->lane = r->units[unit].lane[0];
+	rec->hash = r->units[unit].intent[0];
 	out_commit(r, out, rec);
 	return true;
 }
@@ -393,6 +402,7 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	struct record *rec = out_record(r, out, RECORD_ACTED, ev->unit);
 	rec->lane = ev->lane;
 	rec->code = (uint16_t)ev->result;
+	rec->hash = ev->seq;
 	rec->value = ev->value;
 	rec->text = ev->text != NULL && ev->text[0] != '\0' ? out_text(out, "%s", ev->text) : NULL;
 	const char *text = rec->text;

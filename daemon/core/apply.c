@@ -140,6 +140,9 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
 	u->flags = UNIT_STARTED;
+	u->window_open_ms = u->window_close_ms = u->task_ms = 0;
+	if (rec->value > r->rows[u->row].weight)
+		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	return 0;
 }
 
@@ -176,7 +179,7 @@ static int apply_acted(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
 	for (uint8_t i = 0; i < u->n_lanes; i++) {
-		if (u->lane[i] == rec->lane && (u->lanes & (1u << i)) != 0) {
+		if (u->intent[i] == rec->hash && (u->lanes & (1u << i)) != 0) {
 			u->lanes &= (uint8_t)~(1u << i);
 			break;
 		}

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static void answer(struct out *out, int refused, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -75,14 +76,27 @@ static void abort_rollout(struct rollout *r, struct out *out, const struct event
 		return;
 	}
 	record_person(r, out, RECORD_ABORT, ev);
-	uint32_t past = 0, before = 0;
+	uint32_t past = 0, before = 0, failed = 0;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		bool active = r->units[i].state == UNIT_RUNNING;
 		past += active && (r->units[i].flags & UNIT_PIVOT);
 		before += active && !(r->units[i].flags & UNIT_PIVOT);
+		failed += (r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN) && (r->units[i].flags & UNIT_WINDOW);
 	}
-	answer(out, 0, "abort: %u units go back, %u are past their pivot and go forward to their end; what has moved stays, in custody",
-		before, past);
+	answer(out, 0, "abort: %u units go back, %u are past their pivot and go forward to their end; what has moved stays, in custody", before, past);
+	size_t len = strlen(out->answer);
+	if (failed > 0)
+		(void)snprintf(out->answer + len, sizeof(out->answer) - len, "; %u failed with tenants DOWN: it does not end before you retry or park them",
+			failed);
+}
+
+/* Its action is over its time, or has no place to run, or nobody can be asked: a person may stop waiting. What it did stays unknown. */
+static bool may_give_up(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct live *live = &r->live[unit];
+	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
+	return active && (live->late || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN);
 }
 
 static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)
@@ -91,6 +105,8 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	enum unit_state to;
 	const struct unit *u = &r->units[ev->unit];
 	(void)rollout_unit_name(r, ev->unit, name, sizeof(name));
+	if (may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY))
+		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), "given up waiting for its answer");
 	if (!unit_next((enum unit_state)u->state, event, &to)) {
 		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
 		return;

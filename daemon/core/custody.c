@@ -19,6 +19,15 @@ static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
 	return false;
 }
 
+static void assert_again(struct out *out, const struct event *ev, uint8_t state)
+{
+	struct effect *effect = out_effect(out, EFFECT_ASSERT, RECORD_NO_UNIT);
+	effect->balancer = ev->balancer;
+	effect->row = ev->row;
+	effect->lane = ev->lane;
+	effect->want = state;
+}
+
 void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (ev->balancer >= r->profile->n_balancers || r->wants[ev->balancer] == NULL || ev->row >= r->n_rows)
@@ -32,6 +41,10 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 		return;
 	if (being_set(r, ev->row, ev->balancer))
 		return;
+	if (!as_wanted && want->reasserted) {
+		assert_again(out, ev, want->state); /* said already; a put-back that does not stick is not news at every look */
+		return;
+	}
 	enum record_kind kind = as_wanted ? RECORD_LIFT : forgotten ? RECORD_REASSERT : RECORD_FOREIGN;
 	struct record *rec = out_record(r, out, kind, RECORD_NO_UNIT);
 	rec->step = ev->balancer;
@@ -41,13 +54,7 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	rec->text = out_text(out, "%s in %s: %s, we want %s%s", r->rows[ev->row].name, r->profile->balancers[ev->balancer],
 		server_state_word((enum server_state)ev->value), server_state_word((enum server_state)want->state),
 		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : "");
-	enum server_state state = (enum server_state)want->state;
 	out_commit(r, out, rec);
-	if (kind != RECORD_REASSERT)
-		return;
-	struct effect *effect = out_effect(out, EFFECT_ASSERT, RECORD_NO_UNIT);
-	effect->balancer = ev->balancer;
-	effect->row = ev->row;
-	effect->lane = ev->lane;
-	effect->want = (uint8_t)state;
+	if (kind == RECORD_REASSERT)
+		assert_again(out, ev, want->state);
 }

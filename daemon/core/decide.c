@@ -64,8 +64,10 @@ static bool pump_units(struct rollout *r, struct out *out)
 	bool moved = false;
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (r->units[i].state == UNIT_RUNNING || r->units[i].state == UNIT_UNDOING)
-			while (advance_unit(r, out, i))
+			for (unsigned turns = 0; advance_unit(r, out, i); turns++) {
+				assert(turns < 4 * PROFILE_STEPS_MAX);
 				moved = true;
+			}
 	return moved;
 }
 

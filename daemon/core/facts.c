@@ -36,6 +36,17 @@ static bool row_moves(const struct rollout *r, uint32_t row, uint32_t candidate,
 	return false;
 }
 
+/* Parked with its window open: nobody sees its tenants, and they are somebody's all the same. */
+static const struct unit *row_parked_open(const struct rollout *r, uint32_t row)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		const struct unit *u = r->profile->stages[s].has_window ? row_unit_in(r, row, s) : NULL;
+		if (u != NULL && u->state == UNIT_PARKED && (u->flags & UNIT_WINDOW) != 0)
+			return u;
+	}
+	return NULL;
+}
+
 static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t candidate, int64_t *out)
 {
 	int set = r->profile->set_node;
@@ -78,7 +89,10 @@ static bool count_tenants(const struct rollout *r, uint8_t class_, bool rows, ui
 		const struct fact_row *fact = &r->facts.rows[i];
 		if (r->rows[i].set != set || !fact->known)
 			continue;
-		if (row_moves(r, i, candidate, over_one))
+		const struct unit *parked = row_parked_open(r, i);
+		if (parked != NULL) /* past its pivot it can only come back on the new fleet */
+			*out += class_ == CLASS_NEW || (parked->flags & UNIT_PIVOT) == 0 ? (rows ? 1 : r->rows[i].weight) : 0;
+		else if (row_moves(r, i, candidate, over_one))
 			*out += rows ? 1 : r->rows[i].weight;
 		else if (fact->class_ == class_ || (class_ <= CLASS_NEW && fact->class_ > CLASS_NEW))
 			*out += rows ? fact->class_ == class_ : fact->tenants;
@@ -128,6 +142,19 @@ int64_t facts_tenants_down(const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if ((r->units[i].flags & UNIT_WINDOW) != 0)
 			down += r->rows[r->units[i].row].weight;
+	return down;
+}
+
+int64_t facts_tenants_committed(const struct rollout *r, uint32_t except)
+{
+	int64_t down = 0;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		bool opens = rollout_stage(r, u)->has_window && u->state == UNIT_RUNNING && u->window_close_ms == 0;
+		bool gate = u->state == UNIT_WAITING && rollout_stage(r, u)->has_window && (r->live[i].busy == BUSY_GATE || r->live[i].gate_open);
+		if (i != except && ((u->flags & UNIT_WINDOW) != 0 || opens || gate))
+			down += r->rows[u->row].weight;
+	}
 	return down;
 }
 

@@ -18,6 +18,9 @@ enum floor_verdict facts_floor(const struct rollout *r, const struct floor *floo
 /* Enabled tenants, and tenants inside open windows now. */
 int64_t facts_tenants_down(const struct rollout *r);
 
+/* The same, and tenants of units that have started and will open their window, or are about to start; without the unit in question. */
+int64_t facts_tenants_committed(const struct rollout *r, uint32_t except);
+
 /* The oldest observation behind what is known, boot ms; 0: something was never seen. */
 uint64_t facts_age(const struct rollout *r);
 

@@ -131,12 +131,25 @@ static bool turn_failed(struct rollout *r, struct out *out)
 	return moved;
 }
 
+/* Tenants are down and only a person can say what next: retry goes on with the way it was on, park gives up. No end before that. */
+static bool window_waits(const struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0)
+			return true;
+	}
+	return false;
+}
+
 static bool aborting_step(struct rollout *r, struct out *out, const struct tally *t)
 {
 	if (t->active > 0)
 		return false;
 	if (turn_failed(r, out))
 		return true;
+	if (window_waits(r))
+		return false;
 	if (!facts_fresh(r, out))
 		return false;
 	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--) {
