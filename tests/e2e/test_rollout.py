@@ -2,11 +2,11 @@
 """A rollout from its start to each of its ends, with users on it, and what a person may say to it on the way."""
 
 import json
-import pathlib
 
 import pytest
 
 import report
+import templates
 from procs import LabError
 
 OLD, NEW = "oxserver", "oxserver-new"
@@ -344,9 +344,33 @@ def test_start_asks_twice_and_is_idempotent(small):
 	nobody_failed(lab)
 
 
-def test_until_convert_stops_there(small):
+def test_until_stops_there_and_only_these_move(small):
+	"""The way of a pilot: one node and one schema, a look between; the rest with the next start."""
 	lab = small()
-	lab.upgctl(*START, "--yes", "--until", "convert", "--wait", seconds=40, codes=None)
+	lab.upgctl(*START, "--yes", "--until", "convert", "--only", "ox1,oxdatabase_1")
+	hold(lab, "until")
+	assert "until" in lab.upgctl("status", json=True, codes=(4,))["waits"]
+	assert packages(lab) == {"ox1": "7.10.6-44", "ox2": "7.10.5-40", "ox3": "7.10.5-40"}
+	assert lab.units("migrate")["migrate/oxdatabase_1"]["state"] == "waiting"
+	lab.upgctl("resume")
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "partial"
+	only_the_owner_changed(lab, moved=("oxdatabase_1",))
+	assert packages(lab) == {"ox1": "7.10.6-44", "ox2": "7.10.5-40", "ox3": "7.10.5-40"} and redirects(lab) == {"ox2", "ox3"}
+	lab.upgctl(*START, "--yes", "--wait", seconds=120)
+	all_is_new(lab)
+	nobody_failed(lab)
+
+
+def test_until_says_so_when_what_it_lets_through_needs_what_it_stops(small):
+	"""The last old nodes are held by the tenants that they serve, and those by --until: a person is asked, not the world."""
+	lab = small()
+	lab.upgctl(*START, "--yes", "--until", "convert")
+	hold(lab, "until")
+	assert packages(lab)["ox1"] == "7.10.6-44"
+	assert lab.upgctl("status", json=True, codes=(4,))["waits"].startswith("until: ")
+	lab.upgctl("abort", 1)
+	assert lab.wait_for_state("aborted")
+	nobody_failed(lab)
 
 
 def test_a_name_that_is_registered_is_adopted_and_not_taken_back(small):
@@ -361,4 +385,105 @@ def test_a_name_that_is_registered_is_adopted_and_not_taken_back(small):
 	lab.upgctl("status", codes=(1,))
 	assert registered(lab) == {OLD, NEW}
 	only_the_owner_changed(lab, moved=())
+	nobody_failed(lab)
+
+
+# back
+
+
+@pytest.mark.parametrize("tool_name, stage, step", [("reloadconfiguration", "redirect", "reload"), ("systemctl", "convert", "stop")])
+def test_abort_before_the_pivot_leaves_nothing(small, tool_name, stage, step):
+	lab = small()
+	lab.fault(f"clt.{tool_name}", "slow:3000", node="ox1")
+	lab.upgctl(*START, "--yes")
+	unit_is(lab, f"{stage}/ox1", state="running", step=step)
+	with pytest.raises(LabError, match="exit 2"):
+		lab.upgctl("abort", 7)
+	assert "1 units go back" in lab.upgctl("abort", 1, "--reason", "not tonight")
+	lab.fault(f"clt.{tool_name}", None, node="ox1")
+	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "aborted"
+	lab.upgctl("status", codes=(1,))
+	all_is_as_it_was(lab)
+	nobody_failed(lab)
+
+
+def test_abort_of_a_mixed_world_is_a_place_to_live(small):
+	"""What has moved stays, what is past its pivot ends, nothing else is touched; users of both live on, and a new start takes over."""
+	lab = small()
+	lab.fault(f"task.any.{TASK}", "slow:1500")
+	lab.upgctl(*START, "--yes")
+	lab.wait_until(lambda: {"done", "running"} <= {u["state"] for u in lab.units("migrate").values()} and lab.status()["tenants_down"], 90, "one has moved, one is at it")
+	lab.upgctl("abort", 1)
+	lab.fault(f"task.any.{TASK}", None)
+	rollout = lab.wait_for_state("done", "partial", "aborted")
+	assert rollout["state"] == "aborted"
+	status = lab.upgctl("status", json=True, codes=(1,))
+	assert status["tenants_down"] == 0
+	moved = {name for name, found in owners(lab).items() if NEW in found}
+	assert 1 <= len(moved) < 5
+	only_the_owner_changed(lab, moved)
+	old = {name for name, package in packages(lab).items() if package == "7.10.5-40"}
+	assert old and redirects(lab) == old and registered(lab) == {OLD, NEW}
+	assert servers(lab, "main") == {n.name: "UP" if n.name in old else "MAINT" for n in lab.nodes}
+	assert servers(lab, "secondary") == {n.name: "MAINT" if n.name in old else "UP" for n in lab.nodes}
+	before = requests_more(lab, 1)
+	after = requests_more(lab, 1500)
+	assert after["denied"] == before["denied"] and after["failed"] == 0
+	assert all(after["ok_by_node"][name] > before["ok_by_node"].get(name, 0) for name in packages(lab))
+	lab.upgctl(*START, "--yes", "--wait", seconds=120)
+	assert lab.status()["rollout"]["id"] == 2
+	all_is_new(lab)
+	nobody_failed(lab)
+
+
+# what a person did before
+
+
+def test_a_node_that_a_person_took_out_is_left_alone(small):
+	def take_out(lab):
+		for name in ("lb1", "lb2"):
+			lab.set_server(name, "ox3", "maint")
+		lab.capacity = lab.summary["contexts"]  # the one new node has room for all while the last in main stays old
+		(lab.dir / "upgd.conf").write_text(templates.upgd_conf(lab))
+	lab = small(take_out)
+	findings = lab.upgctl("check", *RELEASE, json=True)["findings"]
+	assert [f["level"] for f in findings if f["subject"] == "ox3" and "left alone" in f["text"]] == ["warning"]
+	out = lab.upgctl(*START, "--yes", "--wait", codes=(3,), seconds=120)
+	assert " PARTIAL " in out.splitlines()[-1]
+	only_the_owner_changed(lab)
+	assert packages(lab) == {"ox1": "7.10.6-44", "ox2": "7.10.6-44", "ox3": "7.10.5-40"}
+	assert servers(lab, "main") == {"ox1": "UP", "ox2": "UP", "ox3": "MAINT"}
+	assert servers(lab, "secondary") == {"ox1": "UP", "ox2": "UP", "ox3": "MAINT"}
+	assert properties(lab, "ox3") == {**properties(lab, "ox3"), REDIRECT: "", "com.openexchange.push.allowPermanentPush": "true"}
+	nobody_failed(lab)
+
+
+def set_property(lab, node, file, key, value):
+	path = lab.node(node).dir / "etc" / file
+	lines = [f"{key}={value}" if line.startswith(key + "=") else line for line in path.read_text().splitlines()]
+	path.write_text("".join(line + "\n" for line in lines))
+
+
+def upgrade_by_hand(lab):
+	tool(lab, "ox1", "registerserver", "-n", NEW)
+	for name in ("lb1", "lb2"):
+		lab.set_server(name, "ox3", "maint")
+	lab.systemctl("ox3", "stop")
+	lab.remote("ox3", "apt-get", "install", "-y", "open-xchange=7.10.6-44")
+	set_property(lab, "ox3", "system.properties", "SERVER_NAME", NEW)
+	set_property(lab, "ox3", "server.properties", "com.openexchange.push.allowPermanentPush", "false")
+	set_property(lab, "ox3", "server.properties", "com.openexchange.groupware.update.denyImplicitUpdateOnContextLoad", "true")
+	lab.systemctl("ox3", "start")
+	lab.wait_until(lambda: lab.is_healthy("ox3"), 30, "ox3 is healthy")
+	lab.set_server("sec", "ox3", "ready")
+	lab.wait_until(lambda: servers(lab, "secondary")["ox3"] == "UP", 10, "secondary sees it")
+
+
+def test_a_node_upgraded_by_hand_is_adopted(small):
+	lab = small(upgrade_by_hand)
+	pid = lab.node_pid("ox3")
+	lab.upgctl(*START, "--yes", "--wait", seconds=120)
+	assert not [r for r in records(lab) if r["kind"] == "intent" and r["unit"] in ("convert/ox3", "redirect/ox3")]
+	assert lab.node_pid("ox3") == pid
+	all_is_new(lab)
 	nobody_failed(lab)
