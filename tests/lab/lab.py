@@ -179,7 +179,7 @@ class Lab:
 		common = {n: ["--no-defaults", *user, *size, f"--datadir={self.dir}/db{n}", f"--tmpdir={self.dir}/tmp{n}"] for n in (1, 2)}
 		for n in (1, 2):
 			(self.dir / f"tmp{n}").mkdir()
-		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common[n], "--skip-test-db",
+		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common[n], "--skip-name-resolve", "--skip-test-db",
 			"--auth-root-authentication-method=normal", "--skip-name-resolve"]) for n in (1, 2)]
 		for process in install:
 			wait_until(lambda process=process: not process.alive(), 60, "mariadb-install-db ends", lambda p=process: tail_of(p.log))
