@@ -58,7 +58,7 @@ class Database:
 		self.cnf.write_text(f"[client]\nsocket={self.socket}\nuser=root\n")
 		data = directory / "data"
 		data.mkdir()
-		subprocess.run(["mariadb-install-db", "--no-defaults", "--skip-name-resolve", f"--datadir={data}", "--user=root", "--auth-root-authentication-method=normal",
+		subprocess.run(["mariadb-install-db", "--no-defaults", "--force", f"--datadir={data}", "--user=root", "--auth-root-authentication-method=normal",
 			"--skip-test-db"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 		self.process = subprocess.Popen(["mariadbd", "--no-defaults", f"--datadir={data}", "--user=root", f"--socket={self.socket}",
 			f"--port={self.port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"],

@@ -153,7 +153,7 @@ static int group_setup(void **state)
 		return -1;
 	if (!find_program())
 		return 0;
-	const char *install[] = { "mariadb-install-db", "--no-defaults", "--skip-name-resolve", geteuid() == 0 ? "--user=root" : "--force", option("datadir", "db"),
+	const char *install[] = { "mariadb-install-db", "--no-defaults", "--force", geteuid() == 0 ? "--user=root" : "--force", option("datadir", "db"),
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M", NULL };
 	int status;
 	pid_t pid = spawn(install, in_dir("install.log"));
