@@ -180,14 +180,14 @@ class Lab:
 		for n in (1, 2):
 			(self.dir / f"tmp{n}").mkdir()
 		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common[n], "--force", "--skip-test-db",
-			"--auth-root-authentication-method=normal", "--force"]) for n in (1, 2)]
+			"--auth-root-authentication-method=normal", "--skip-name-resolve"]) for n in (1, 2)]
 		for process in install:
 			wait_until(lambda process=process: not process.alive(), 60, "mariadb-install-db ends", lambda p=process: tail_of(p.log))
 			if process.popen.returncode:
 				raise LabError(f"mariadb-install-db: exit {process.popen.returncode}\n{tail_of(process.log)}")
 			self.procs.children.remove(process)
 		servers = [self.procs.start(f"db{n}", ["mariadbd", *common[n], f"--socket={self.dir}/db{n}.sock",
-			f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={self.dir}/db{n}.pid", "--force", f"--server-id={n}",
+			f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={self.dir}/db{n}.pid", "--skip-name-resolve", f"--server-id={n}",
 			"--max-connections=400", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2", "--thread-cache-size=64",
 			"--log-bin=binlog", "--max-binlog-size=4M", "--innodb-lock-wait-timeout=10"]) for n, port in enumerate(self.db_ports, 1)]
 		account = "".join(f"CREATE USER upgd@'{host}' IDENTIFIED BY '{self.mark}';\n"
