@@ -274,7 +274,8 @@ void admit_gate(struct rollout *r, struct out *out, const struct event *ev)
 		live->retry_at = 0;
 		return;
 	}
-	remember(r, &live->why, why(ev->result == RESULT_FAILED ? WHY_CHECK : WHY_UNKNOWN, ev->value, 0));
+	/* no answer holds as a no does, and is said as long: until the next answer, not until the next look at the floors */
+	remember(r, &live->why, why(WHY_CHECK, ev->value, 0));
 	(void)snprintf(live->text, sizeof(live->text), "%s", ev->text != NULL ? ev->text : "");
 	live->retry_at = r->now + GATE_AGAIN_MS;
 	out_wake(out, live->retry_at);
