@@ -55,6 +55,18 @@ static void op_now(void *arg, uint64_t *boot_ms, int64_t *wall_ms)
 	*wall_ms = loop_wall_ms();
 }
 
+static void look_at_disk(struct upgd *upgd)
+{
+	const struct rollout *r = engine_rollout(upgd->engine);
+	bool low = store_is_low(upgd->store);
+	if (r == NULL || r->low == low)
+		return;
+	log_say(LOG_AT_WARNING, low ? "the journal's disk is full: nothing new starts until there is room" : "there is room for the journal again");
+	struct event event = { .kind = EVENT_LOW, .value = low };
+	engine_event(upgd->engine, &event);
+	views_changed(upgd->views);
+}
+
 static void on_durable(void *arg, int error, const char *text)
 {
 	struct upgd *upgd = arg;
@@ -63,6 +75,8 @@ static void on_durable(void *arg, int error, const char *text)
 		log_say(LOG_AT_ERR, "the journal cannot be written: %s, ending", text != NULL ? text : strerror(-error));
 		loop_timer_set(upgd->farewell, FAREWELL_MS); /* those who wait are told so first */
 	}
+	if (error == 0)
+		look_at_disk(upgd); /* before what was written lets anything new begin */
 	engine_durable(upgd->engine, error);
 	views_changed(upgd->views);
 }
@@ -191,18 +205,6 @@ static void watch_as_needed(struct upgd *upgd)
 		return;
 	upgd->watching = wanted;
 	executor_watch(upgd->executor, wanted);
-}
-
-static void look_at_disk(struct upgd *upgd)
-{
-	const struct rollout *r = engine_rollout(upgd->engine);
-	bool low = store_is_low(upgd->store);
-	if (r == NULL || r->low == low)
-		return;
-	log_say(LOG_AT_WARNING, low ? "the journal's disk is full: nothing new starts until there is room" : "there is room for the journal again");
-	struct event event = { .kind = EVENT_LOW, .value = low };
-	engine_event(upgd->engine, &event);
-	views_changed(upgd->views);
 }
 
 static void on_soon(void *arg)
