@@ -63,10 +63,19 @@ static void send_lane(struct rollout *r, struct out *out, uint32_t unit, uint8_t
 	r->live[unit].why.kind = WHY_NONE;
 }
 
-/* After a restart: what was sent is asked for, under the same name. */
+static void deadline_begin(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
+{
+	struct live *live = &r->live[unit];
+	live->late = false;
+	live->deadline = r->now + (step->timeout_ms != 0 ? step->timeout_ms : LATE_MS);
+	out_wake(out, live->deadline);
+}
+
+/* After a restart: what was sent is asked for, under the same name. Its time is counted anew. */
 static bool send_again(struct rollout *r, struct out *out, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
+	deadline_begin(r, out, unit, rollout_step(r, u));
 	for (uint8_t i = 0; i < u->n_lanes; i++)
 		if ((u->lanes & (1u << i)) != 0)
 			send_lane(r, out, unit, i, true);
@@ -130,10 +139,7 @@ static bool send_action(struct rollout *r, struct out *out, uint32_t unit, const
 		return true; /* PHASE_ACT is the waiting itself */
 	for (uint8_t i = 0; i < n; i++)
 		send_lane(r, out, unit, i, false);
-	struct live *live = &r->live[unit];
-	live->late = false;
-	live->deadline = r->now + (step->timeout_ms != 0 ? step->timeout_ms : LATE_MS);
-	out_wake(out, live->deadline);
+	deadline_begin(r, out, unit, step);
 	return true;
 }
 

@@ -52,11 +52,17 @@ static void on_new_row(struct rollout *r, struct out *out, const struct event *e
 	rollout_order(r);
 }
 
-static void tick(struct rollout *r)
+/* At every event: there is one wake for all, and what is not asked for again is forgotten. */
+static void note_late(struct rollout *r, struct out *out)
 {
-	for (uint32_t i = 0; i < r->n_units; i++)
-		if (r->live[i].deadline != 0 && r->now >= r->live[i].deadline)
-			r->live[i].late = true;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		struct live *live = &r->live[i];
+		if (live->deadline == 0 || live->late)
+			continue;
+		live->late = r->now >= live->deadline;
+		if (!live->late)
+			out_wake(out, live->deadline);
+	}
 }
 
 static bool pump_units(struct rollout *r, struct out *out)
@@ -87,9 +93,6 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	r->now = ev->boot_ms;
 	r->wall = ev->wall_ms;
 	switch (ev->kind) {
-	case EVENT_TICK:
-		tick(r);
-		break;
 	case EVENT_RECOVERED:
 		r->moved_at = r->now;
 		out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
@@ -121,9 +124,12 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_STOP:
 		r->stopping = true;
 		break;
+	case EVENT_TICK:
 	case EVENT_KINDS:
 		break;
 	}
-	if (r->state != ROLLOUT_PLANNING && !rollout_is_over(r))
-		pump(r, out);
+	if (r->state == ROLLOUT_PLANNING || rollout_is_over(r))
+		return;
+	note_late(r, out);
+	pump(r, out);
 }
