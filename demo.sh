@@ -54,6 +54,7 @@ how_to_look() {
 	  upgctl log
 	  tail -f $dir/log/upgd.log
 	What its users see:      $dir/users.json
+	To kill upgd:            pkill -9 -f "upgd -c $dir/upgd.conf"
 	upgd again, if killed:   /usr/bin/python3 $top/tests/lab/lab.py upgd $dir
 	End it:                  /usr/bin/python3 $top/tests/lab/lab.py down $dir && rm -rf $dir
 	END

@@ -273,7 +273,7 @@ void grammar_help_all(FILE *out)
 	for (size_t i = 0; i < n; i++)
 		(void)fprintf(out, "  %-9.*s %s\n", (int)strcspn(verbs[i].usage, " "), verbs[i].usage, verbs[i].help);
 	(void)fputs("\nA verb may be cut as long as it is the only one that begins so. upgctl help VERB shows its options.\n"
-		"exit: 0 ok, 1 error, 2 usage, 3 ended with units failed, parked or skipped by error, 4 paused or waiting for a person,\n"
+		"exit: 0 ok, 1 error, 2 usage, 3 ended with units failed, parked or left out, 4 paused or waiting for a person,\n"
 		"      5 held by a guard or window, 6 not permitted, 7 upgd not reachable\n", out);
 }
 

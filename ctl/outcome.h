@@ -10,7 +10,7 @@ enum {
 	EXIT_OK = 0,
 	EXIT_ERROR = 1,
 	EXIT_USAGE = 2,
-	EXIT_PARTIAL = 3, /* ended with units failed, parked or skipped by error */
+	EXIT_PARTIAL = 3, /* ended with units failed, parked or left out */
 	EXIT_PERSON = 4,  /* paused or waiting for a person */
 	EXIT_HELD = 5,    /* held by a guard or window */
 	EXIT_ROLE = 6,

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum { AGAIN_MS = 500, AGAIN_MAX = 120 };
@@ -141,9 +142,17 @@ static void draw(struct follow *follow, struct json_object *params)
 	if (follow->lines > 0)
 		(void)printf("\033[%zuA\033[J", follow->lines);
 	follow->lines = 0;
-	for (const char *c = text; *c != '\0'; c++)
-		follow->lines += *c == '\n';
-	(void)fputs(text, stdout);
+	/* Cut to the terminal: a line that wraps would be drawn over by too few. */
+	struct winsize window = { .ws_row = 24, .ws_col = 80 };
+	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
+	size_t width = window.ws_col > 1 ? window.ws_col - 1u : 79, height = window.ws_row > 2 ? window.ws_row - 1u : 23;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line != NULL && follow->lines < height; line = strtok_r(NULL, "\n", &save)) {
+		size_t cut = strlen(line) <= width ? strlen(line) : width;
+		while (cut > 0 && ((unsigned char)line[cut] & 0xc0) == 0x80)
+			cut--; /* not in the middle of a character */
+		(void)printf("%.*s\n", (int)cut, line);
+		follow->lines++;
+	}
 	free(text);
 }
 

@@ -357,6 +357,45 @@ static bool same_params(const struct view_job *job)
 	return true;
 }
 
+static bool is_left_out(const struct rollout *r, const char *row)
+{
+	bool found = false;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if (!rollout_stage(r, u)->has_pivot || strcmp(r->rows[u->row].name, row) != 0)
+			continue;
+		found = true;
+		if (u->state != UNIT_SKIPPED)
+			return false;
+	}
+	return found;
+}
+
+/* What this start asks for beside the target and the rollout at hand was not started with; false: nothing. */
+static bool asks_for_more(const struct view_job *job, const struct rollout *r, char *text, size_t size)
+{
+	struct json_object *skip = NULL;
+	const char *until = view_arg(job->call, "until"), *on_failure = view_arg(job->call, "on_failure");
+	(void)!json_get_array(control_call_args(job->call), "skip", &skip, NULL);
+	for (size_t i = 0; skip != NULL && i < json_object_array_length(skip); i++) {
+		const char *name = json_object_get_string(json_object_array_get_idx(skip, i));
+		if (name != NULL && !is_left_out(r, name)) {
+			(void)snprintf(text, size, "rollout %u runs and does not leave out %.80s: upgctl skip STAGE/%.80s does, while it is waiting", r->id, name, name);
+			return true;
+		}
+	}
+	struct json_object *only = NULL;
+	(void)!json_get_array(control_call_args(job->call), "only", &only, NULL);
+	bool other_until = until != NULL && profile_stage(r->profile, until) != r->until_stage &&
+		(r->until_unit == RECORD_NO_UNIT || rollout_unit(r, until) != r->until_unit);
+	bool other_failure = on_failure != NULL && (strcmp(on_failure, "continue") == 0) != r->on_failure_continue;
+	if (only == NULL && view_arg(job->call, "skip_after") == NULL && !other_until && !other_failure)
+		return false;
+	(void)snprintf(text, size, "rollout %u runs already, and %s is taken at its start only; pause, skip and park are for one that runs", r->id,
+		only != NULL ? "--only" : other_until ? "--until" : other_failure ? "--on-failure" : "--after");
+	return true;
+}
+
 /* True: nothing is to be started, and the call is answered. */
 static bool start_is_settled(struct view_job *job)
 {
@@ -370,6 +409,10 @@ static bool start_is_settled(struct view_job *job)
 	}
 	if (r == NULL || rollout_is_over(r))
 		return false;
+	if (same_params(job) && asks_for_more(job, r, text, sizeof(text))) {
+		control_error_text(job->call, "Refused", text);
+		return true;
+	}
 	if (same_params(job)) {
 		(void)snprintf(text, sizeof(text), "rollout %u to the same target is %s already", r->id, view_state_word(r));
 		start_reply(job->call, r->id, true, text, NULL);

@@ -117,7 +117,9 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool down = (u->flags & UNIT_WINDOW) != 0;
 	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
 		return;
-	if (down)
+	if (tenants == 0)
+		answer(out, 0, "%s: %s is %s", verb, name, unit_state_word(to));
+	else if (down)
 		answer(out, 0, "%s: %s is %s; %" PRIu32 " tenants %s", verb, name, unit_state_word(to), tenants,
 			event == UNIT_EV_PARK ? "stay DOWN" : "are down until it ends");
 	else
@@ -128,6 +130,10 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (rollout_is_over(r)) {
 		answer(out, 1, "the rollout is over (%s); start another one", rollout_state_word(r->state));
+		return;
+	}
+	if (r->state == ROLLOUT_ABORTING && ev->verb != COMMAND_PARK && ev->verb != COMMAND_RETRY && ev->verb != COMMAND_ABORT) {
+		answer(out, 1, "the rollout is being aborted; retry or park what failed, watch the rest");
 		return;
 	}
 	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY;
