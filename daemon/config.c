@@ -212,7 +212,7 @@ static void vars_load(struct config *config, const struct conf_node *group, stru
 		if (entry->type != CONF_STRING)
 			conf_error(errors, entry, "'%s' in 'vars' must be a string, not %s", entry->name, conf_type_name(entry->type));
 		else
-			config->vars.items[config->vars.n++] = (struct config_pair){memory_need(strdup(entry->name)), memory_need(strdup(entry->string))};
+			config->vars.items[config->vars.n++] = (struct config_pair){memory_need(strdup(entry->name)), memory_need(strdup(entry->string)), entry->line};
 	}
 }
 

@@ -35,6 +35,7 @@ struct config_strings {
 
 struct config_pair {
 	char *name, *value;
+	unsigned line; /* where it stands; 0: made up */
 };
 
 struct config_pairs {

@@ -110,7 +110,7 @@ static bool columns_load(struct config_node *node, const struct conf_node *entry
 		char *value = expand_column(node, member->name, member->string, member, errors);
 		if (value == NULL)
 			return false;
-		node->columns.items[node->columns.n++] = (struct config_pair){memory_need(strdup(member->name)), value};
+		node->columns.items[node->columns.n++] = (struct config_pair){memory_need(strdup(member->name)), value, 0};
 	}
 	return true;
 }

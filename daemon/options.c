@@ -96,12 +96,39 @@ static struct profile *load(const char *path, const char *const *params)
 	return profile;
 }
 
+/* Names in `vars` that the profile does not know; those it knows are judged with it. */
+static size_t vars_unknown(const char *file, const struct config *config, const struct profile *profile)
+{
+	const char **names = memory_need(calloc(profile->n_params + 1, sizeof(char *)));
+	size_t unknown = 0;
+	for (size_t i = 0; i < profile->n_params; i++)
+		names[i] = profile->params[i].name;
+	for (size_t i = 0; i < config->vars.n; i++) {
+		const struct config_pair *var = &config->vars.items[i];
+		size_t k = 0;
+		while (names[k] != NULL && strcmp(names[k], var->name) != 0)
+			k++;
+		if (names[k] != NULL)
+			continue;
+		const char *near = conf_nearest(var->name, names);
+		(void)fprintf(stderr, "%s:%u: vars: profile %s has no parameter \"%s\"%s%s%s\n", file, var->line, profile->name, var->name,
+			near != NULL ? "; did you mean \"" : "", near != NULL ? near : "", near != NULL ? "\"?" : "");
+		unknown++;
+	}
+	free(names);
+	return unknown;
+}
+
 /* First without parameters, for its own mistakes with their lines; then with those of upgd.conf, and something fitting for the rest. */
-static struct profile *profile_tested(const char *path, const struct config *config)
+static struct profile *profile_tested(const char *path, const struct config *config, const char *file)
 {
 	struct profile *bare = load(path, NULL);
 	if (bare == NULL)
 		return NULL;
+	if (vars_unknown(file, config, bare) > 0) {
+		profile_free(bare);
+		return NULL;
+	}
 	const char **params = memory_need(calloc(2 * (bare->n_params + config->vars.n) + 1, sizeof(char *)));
 	size_t n = 0;
 	for (size_t i = 0; i < config->vars.n; i++) {
@@ -132,7 +159,7 @@ static bool rehearsed(const struct profile *profile, const char *path)
 int options_profile_check(const char *path)
 {
 	const struct config none = { 0 };
-	struct profile *profile = profile_tested(path, &none);
+	struct profile *profile = profile_tested(path, &none, path);
 	bool good = profile != NULL && rehearsed(profile, path);
 	if (good)
 		(void)printf("%s: ok: profile %s, %zu stages, %zu probes, %zu parameters\n", path, profile->name, profile->n_stages, profile->n_probes,
@@ -154,7 +181,7 @@ int options_test(const struct options *options)
 		return EXIT_FAILURE;
 	}
 	conf_errors_done(&errors);
-	struct profile *profile = profile_tested(config.profile_path, &config);
+	struct profile *profile = profile_tested(config.profile_path, &config, options->config);
 	bool good = profile != NULL && rehearsed(profile, config.profile_path);
 	if (good && options->dump)
 		config_dump(&config, stdout);

@@ -220,7 +220,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(world.dir));
 	(void)snprintf(world.socket, sizeof(world.socket), "%s/sock", world.dir);
 	for (size_t i = 0; i < 4; i++)
-		world.vars[i] = (struct config_pair){ (char *)(uintptr_t)vars[i][0], (char *)(uintptr_t)vars[i][1] };
+		world.vars[i] = (struct config_pair){ (char *)(uintptr_t)vars[i][0], (char *)(uintptr_t)vars[i][1], 0 };
 	world.config = (struct config){ .profile_path = (char *)(uintptr_t)(UPGD_SOURCE_DIR "/conf/profiles/ox-appsuite.conf"), .vars = { world.vars, 4 } };
 	world.broken = false;
 	daemon_start();
