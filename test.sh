@@ -8,10 +8,10 @@ set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
 . "$top/tests/deps.sh"
 export LC_ALL=C.UTF-8 UPGD_BUILD="$top/build"
-all="" seeds=10000
+all="" seeds=20000
 case "${1-}" in
 "") ;;
---all) all=1 seeds=200000 ;;
+--all) all=1 seeds=1000000; export UPGD_TEST_ALL=1 ;;
 *) echo "usage: test.sh [--all]" >&2; exit 2 ;;
 esac
 

@@ -68,6 +68,18 @@ def _parse(text):
 	return json.loads(text)
 
 
+def pytest_configure(config):
+	config.addinivalue_line("markers", "long: takes long; run by ./test.sh --all, or with UPGD_TEST_ALL=1")
+
+
+def pytest_collection_modifyitems(items):
+	if os.environ.get("UPGD_TEST_ALL") == "1":
+		return
+	for item in items:
+		if item.get_closest_marker("long"):
+			item.add_marker(pytest.mark.skip(reason="long; UPGD_TEST_ALL=1 runs it"))
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item, call):
 	report = (yield).get_result()
