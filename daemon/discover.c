@@ -236,7 +236,9 @@ static void table_start(struct discovery *d, uint8_t s)
 		return;
 	}
 	d->open++;
-	t->query = sql_run(sql, query, NULL, 0, QUERY_MS, on_rows, t);
+	char *tagged = sql_tagged(query, "plan set=%s", set->name);
+	t->query = sql_run(sql, tagged, NULL, 0, QUERY_MS, on_rows, t);
+	free(tagged);
 	free(query);
 }
 
@@ -264,7 +266,7 @@ static void machine_start(struct machine *m)
 		return;
 	}
 	m->d->open++;
-	m->query = sql_run(sql, "SELECT 1", NULL, 0, MACHINE_MS, on_machine, m);
+	m->query = sql_run(sql, "/* upgd plan */ SELECT 1", NULL, 0, MACHINE_MS, on_machine, m);
 }
 
 static void machines_start(struct discovery *d)

@@ -95,6 +95,15 @@ static void on_sql(void *arg, const struct sql_result *result)
 			result->outcome == SQL_FAILED ? "the database refused it" : "no answer from the database", result->error);
 }
 
+static char *tag(const struct probe_run *run, const char *query)
+{
+	char unit[300] = "-";
+	const struct bind *bind = &run->options.bind;
+	if (bind->r != NULL && run->options.unit < bind->r->n_units)
+		(void)rollout_unit_name(bind->r, run->options.unit, unit, sizeof(unit));
+	return sql_tagged(query, "rollout=%u probe=%s unit=%s", bind->rollout, run->probe->name, unit);
+}
+
 static int start_sql(struct probe_run *run, struct fail *fail)
 {
 	const struct probe *probe = run->probe;
@@ -106,8 +115,11 @@ static int start_sql(struct probe_run *run, struct fail *fail)
 	size_t n = 0;
 	while (args != NULL && args[n] != NULL)
 		n++;
-	if (sql != NULL)
-		run->query = sql_run(sql, query, (const char *const *)args, n, run->options.timeout_ms ? run->options.timeout_ms : SQL_MS, on_sql, run);
+	if (sql != NULL) {
+		char *tagged = tag(run, query);
+		run->query = sql_run(sql, tagged, (const char *const *)args, n, run->options.timeout_ms ? run->options.timeout_ms : SQL_MS, on_sql, run);
+		free(tagged);
+	}
 	free(target);
 	free(query);
 	bind_list_free(args);

@@ -379,7 +379,9 @@ static void look_rows(struct eye *eye, struct rollout *r)
 	struct sql *sql = site_sql(eye->watch->site, set->database, &fail);
 	char *query = sql != NULL ? bind_sql(&bind, set->query, &fail) : NULL;
 	if (query != NULL) {
-		eye->query = sql_run(sql, query, NULL, 0, SET_QUERY_MS, on_rows, eye);
+		char *tagged = sql_tagged(query, "rollout=%u set=%s", r->id, set->name);
+		eye->query = sql_run(sql, tagged, NULL, 0, SET_QUERY_MS, on_rows, eye);
+		free(tagged);
 		free(query);
 		return;
 	}

@@ -64,6 +64,12 @@ void sql_free(struct sql *sql);
 struct sql_query *sql_run(struct sql *sql, const char *statement, const char *const *args, size_t n_args, unsigned timeout_ms, sql_done_fn *fn, void *arg);
 void sql_cancel(struct sql_query *query); /* no callback after this; the statement is killed by its id from a second connection */
 
+/*
+ * Pure: the statement behind a comment that says whose it is, for whoever looks at the process list: upgd, then the words.
+ * Whatever the words hold, they stay inside the comment. Owned by the caller.
+ */
+char *sql_tagged(const char *statement, const char *format, ...) printf_like(2, 3);
+
 /* Pure: counts placeholders outside quotes, backticks and comments; for the profile check. */
 size_t sql_placeholders(const char *statement);
 

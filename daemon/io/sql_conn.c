@@ -7,6 +7,8 @@
  * - The library's reconnect stays off: it repeats statements behind the caller's back in a session that was not prepared.
  * - TLS that was asked for and not had: Connector/C goes on in plain text when the server offers none, so the cipher is looked at.
  * - LOCAL INFILE is off, or a server could ask for our files.
+ * - A session is prepared once, and what was set is read back: a server, a proxy or an init_connect that keeps something else is named
+ *   and not asked. A statement that was cut off takes its connection with it.
  * - A result larger than what is kept is cut off by the socket: freeing it politely would first read all of it.
  */
 #include "sql_conn.h"
@@ -34,8 +36,11 @@
 
 enum {
 	CODE_SHUTDOWN = 1053, CODE_KILLED = 1927, /* the connection is gone: no answer to the statement */
-	CODE_NO_VARIABLE = 1193,
+	CODE_NO_VARIABLE = 1193, CODE_KEPT = 1231, /* the server's: variable cannot be set to the value */
+	CODE_INTERRUPTED = 1317, CODE_TIME_MARIADB = 1969, CODE_TIME_MYSQL = 3024, /* cut off, by its limit or by a KILL */
 };
+
+#define TAG "/* upgd session */ "
 
 struct sql_conn {
 	MYSQL *mysql;      /* owned */
@@ -137,26 +142,101 @@ static int session_set(struct sql_conn *conn, const char *statement, struct fail
 	return fail_set(fail, (int)mysql_errno(conn->mysql), "cannot prepare the session (%s): %s", statement, mysql_error(conn->mysql));
 }
 
+/*
+ * What a session may take, at most. wait_timeout: a connection whose upgd is gone ends in the server too. sql_mode: a profile's
+ * statement means the same on every server. character_set_client is the connection's, set by the library.
+ */
+static const struct {
+	const char *name, *want;
+} session[] = {
+	{ "lock_wait_timeout", "5" }, { "innodb_lock_wait_timeout", "5" }, { "wait_timeout", "600" }, { "net_read_timeout", "30" },
+	{ "net_write_timeout", "30" }, { "autocommit", "1" }, { "sql_mode", "" }, { "character_set_client", "utf8mb4" },
+};
+enum { N_SESSION = sizeof(session) / sizeof(session[0]) };
+
+/* A server may take less than it was asked for (maximum-wait-timeout); to most of them 0 is no limit at all. */
+static bool is_kept(const char *value, const char *want)
+{
+	char *end_value, *end_want;
+	double is = strtod(value, &end_value), at_most = strtod(want, &end_want);
+	if (end_want == want || *end_want != '\0')
+		return strcmp(value, want) == 0;
+	return end_value != value && *end_value == '\0' && is > 0 && is <= at_most;
+}
+
+/* The one row of a SELECT @@a, @@b: 0, or the server's number. Each value is what it is to be, or the server is named with what it keeps. */
+static int session_check(struct sql_conn *conn, const char *statement, const char *const *wants, const char *const *names, size_t n, struct fail *fail)
+{
+	int error = session_set(conn, statement, fail);
+	if (error != 0)
+		return error;
+	MYSQL_RES *result = mysql_store_result(conn->mysql);
+	MYSQL_ROW row = result != NULL ? mysql_fetch_row(result) : NULL;
+	if (row == NULL || mysql_num_fields(result) != n)
+		error = fail_set(fail, CODE_NO_VARIABLE, "cannot read back the session's limits");
+	for (size_t i = 0; error == 0 && i < n; i++)
+		if (!is_kept(row[i] != NULL ? row[i] : "", wants[i]))
+			error = fail_set(fail, CODE_KEPT, "the server keeps %s at \"%s\" and not at \"%s\" for this account: nothing is asked in such a session",
+				names[i], row[i] != NULL ? row[i] : "NULL", wants[i]);
+	if (result != NULL)
+		mysql_free_result(result);
+	return error;
+}
+
+static int session_begin(struct sql_conn *conn, struct fail *fail)
+{
+	char set[600] = TAG "SET SESSION ", get[600] = TAG "SELECT ";
+	const char *names[N_SESSION + 1], *wants[N_SESSION + 1];
+	static const char *const read_only[] = { "tx_read_only", "transaction_read_only" }; /* MySQL 8 has the second only */
+	for (size_t i = 0; i < N_SESSION; i++) {
+		size_t set_len = strlen(set), get_len = strlen(get);
+		bool number = session[i].want[0] >= '0' && session[i].want[0] <= '9';
+		(void)snprintf(set + set_len, sizeof(set) - set_len, "%s%s = %s%s%s", i > 0 ? ", " : "", session[i].name, number ? "" : "'",
+			session[i].want, number ? "" : "'");
+		(void)snprintf(get + get_len, sizeof(get) - get_len, "@@%s, ", session[i].name);
+		names[i] = session[i].name;
+		wants[i] = session[i].want;
+	}
+	int error = session_set(conn, set, fail);
+	if (error == 0)
+		error = session_set(conn, TAG "SET SESSION TRANSACTION READ ONLY", fail);
+	size_t len = strlen(get);
+	wants[N_SESSION] = "1";
+	for (size_t i = 0; error == 0 && i < 2; i++) {
+		(void)snprintf(get + len, sizeof(get) - len, "@@%s", names[N_SESSION] = read_only[i]);
+		int found = session_check(conn, get, wants, names, N_SESSION + 1, fail);
+		if (found != CODE_NO_VARIABLE || i == 1)
+			return found;
+	}
+	return error;
+}
+
 /* MariaDB counts in seconds and for all statements, MySQL in milliseconds and for SELECT. A proxy may hide which it is. */
 static int limit_set(struct sql_conn *conn, unsigned ms, struct fail *fail)
 {
-	char words[2][80];
-	(void)snprintf(words[0], sizeof(words[0]), "SET SESSION max_statement_time = %u.%03u", ms / 1000, ms % 1000);
-	(void)snprintf(words[1], sizeof(words[1]), "SET SESSION max_execution_time = %u", ms);
+	static const char *const names[] = { "max_statement_time", "max_execution_time" };
 	int guess = strstr(mysql_get_server_info(conn->mysql), "MariaDB") != NULL ? 0 : 1;
-	int error = session_set(conn, words[guess], fail);
-	return error == CODE_NO_VARIABLE ? session_set(conn, words[1 - guess], fail) : error;
+	int error = CODE_NO_VARIABLE;
+	for (int i = 0; i < 2 && error == CODE_NO_VARIABLE; i++) {
+		char set[100], get[100], want[32];
+		const char *name = names[guess ^ i], *wants[] = { want };
+		if (name == names[0])
+			(void)snprintf(want, sizeof(want), "%u.%03u", ms / 1000, ms % 1000);
+		else
+			(void)snprintf(want, sizeof(want), "%u", ms);
+		(void)snprintf(set, sizeof(set), TAG "SET SESSION %s = %s", name, want);
+		(void)snprintf(get, sizeof(get), TAG "SELECT @@%s", name);
+		error = session_set(conn, set, fail);
+		if (error == 0)
+			error = session_check(conn, get, wants, &name, 1, fail);
+	}
+	return error;
 }
 
 int sql_conn_prepare(struct sql_conn *conn, unsigned limit_ms, struct fail *fail)
 {
-	int error = 0;
-	if (!conn->is_prepared) {
-		error = session_set(conn, "SET SESSION lock_wait_timeout = 5, innodb_lock_wait_timeout = 5", fail);
-		if (error == 0)
-			error = session_set(conn, "SET SESSION TRANSACTION READ ONLY", fail);
-		conn->is_prepared = error == 0;
-	}
+	int error = conn->is_prepared ? 0 : session_begin(conn, fail);
+	conn->is_prepared = error == 0;
 	if (error == 0 && conn->limit_ms != limit_ms) {
 		error = limit_set(conn, limit_ms, fail);
 		conn->limit_ms = error == 0 ? limit_ms : 0;
@@ -198,7 +278,7 @@ static bool answer_fail(struct sql_conn *conn, struct sql_answer *answer)
 		sql_answer_fail(answer, SQL_UNKNOWN, code, "the statement was sent and its answer was lost: %s", mysql_error(conn->mysql));
 	else
 		sql_answer_fail(answer, SQL_FAILED, code, "%s", mysql_error(conn->mysql));
-	return !lost;
+	return !lost && code != CODE_INTERRUPTED && code != CODE_TIME_MARIADB && code != CODE_TIME_MYSQL;
 }
 
 static bool rows_fetch(struct sql_conn *conn, MYSQL_RES *result, struct sql_answer *answer)
@@ -247,8 +327,8 @@ bool sql_conn_run(struct sql_conn *conn, const char *text, size_t len, struct sq
 
 void sql_conn_kill(struct sql_conn *conn, unsigned long id)
 {
-	char text[48];
-	(void)snprintf(text, sizeof(text), "KILL QUERY %lu", id);
+	char text[64];
+	(void)snprintf(text, sizeof(text), TAG "KILL QUERY %lu", id);
 	(void)mysql_query(conn->mysql, text);
 }
 

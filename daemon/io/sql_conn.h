@@ -23,7 +23,7 @@ int sql_conn_fd(const struct sql_conn *conn);
 unsigned long sql_conn_id(const struct sql_conn *conn); /* in the server, for KILL */
 bool sql_conn_is_alive(struct sql_conn *conn);          /* asks the server */
 
-/* Read-only session, short lock waits, and the server's own limit for each statement from here on. The code as above, 0 = done. */
+/* Read-only session, short lock waits, and the server's own limit for each statement from here on, read back. The code as above, 0 = done. */
 must_check int sql_conn_prepare(struct sql_conn *conn, unsigned limit_ms, struct fail *fail);
 
 /* The statement with its arguments in place of `?`; as many as it has. Freed by the caller. */

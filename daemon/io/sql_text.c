@@ -9,6 +9,10 @@
 
 #include "sql.h"
 
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *skip_quoted(const char *at)
@@ -62,4 +66,19 @@ size_t sql_placeholders(const char *statement)
 	for (const char *at = sql_text_placeholder(statement); *at != '\0'; at = sql_text_placeholder(at + 1))
 		n++;
 	return n;
+}
+
+char *sql_tagged(const char *statement, const char *format, ...)
+{
+	char words[300], *text;
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(words, sizeof(words), format, args);
+	va_end(args);
+	for (char *c = words; *c != '\0'; c++)
+		if (!isalnum((unsigned char)*c) && strchr(" _.:/=@-", *c) == NULL)
+			*c = '_'; /* above all no star: the comment ends where we end it */
+	if (asprintf(&text, "/* upgd %s */ %s", words, statement) < 0)
+		abort();
+	return text;
 }

@@ -31,6 +31,7 @@ static struct {
 	char dir[64];
 	char program[256]; /* the server's; empty: there is none */
 	pid_t pid;
+	const char *extra;
 } server;
 
 struct fixture {
@@ -90,7 +91,7 @@ static void server_start(void)
 {
 	const char *argv[] = { server.program, "--no-defaults", geteuid() == 0 ? "--user=root" : "--console", option("datadir", "db"),
 		option("socket", "s"), option("pid-file", "pid"), option("init-file", "init.sql"), "--skip-networking", "--skip-ssl",
-		"--innodb-buffer-pool-size=8M", "--innodb-log-file-size=8M", "--skip-log-bin", "--performance-schema=OFF", NULL };
+		"--innodb-buffer-pool-size=8M", "--innodb-log-file-size=8M", "--skip-log-bin", "--performance-schema=OFF", server.extra, NULL };
 	server.pid = spawn(argv, in_dir("server.log"));
 	uint64_t until = loop_boot_ms() + DEADLINE_MS;
 	while (!is_listening()) {
@@ -350,6 +351,23 @@ static void test_placeholders(void **state)
 			fail_msg("%s: %zu", rows[i].name, sql_placeholders(rows[i].text));
 }
 
+static void test_tags(void **state)
+{
+	(void)state;
+	static const char *const cases[][2] = {
+		{ "rollout=7 probe=unlocked unit=migrate/ox_7", "/* upgd rollout=7 probe=unlocked unit=migrate/ox_7 */ SELECT ?" },
+		{ "unit=a*/ DROP TABLE t /*", "/* upgd unit=a_/ DROP TABLE t /_ */ SELECT ?" },
+		{ "a\n-- '\"`?;!\\", "/* upgd a_-- _______ */ SELECT ?" },
+		{ "\xc3\xa4", "/* upgd __ */ SELECT ?" },
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char *text = sql_tagged("SELECT ?", "%s", cases[i][0]);
+		assert_string_equal(text, cases[i][1]);
+		assert_int_equal(sql_placeholders(text), 1);
+		free(text);
+	}
+}
+
 static void test_option_files(void **state)
 {
 	(void)state;
@@ -482,8 +500,9 @@ static void test_session_is_read_only(void **state)
 	assert_int_equal(answer.code, 1792);
 	answer = ask(f, "CREATE TABLE t.nope (x INT)");
 	assert_int_equal(answer.outcome, SQL_FAILED);
-	answer = ask(f, "SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@max_statement_time, @@character_set_client");
-	assert_answer(&answer, "5|5|30.000000|utf8mb4");
+	answer = ask(f, "SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@max_statement_time, @@character_set_client, @@wait_timeout, "
+		"@@net_read_timeout, @@net_write_timeout, @@autocommit, @@sql_mode, @@tx_read_only");
+	assert_answer(&answer, "5|5|30.000000|utf8mb4|600|30|30|1||1");
 }
 
 static void test_call_leaves_nothing_behind(void **state)
@@ -523,6 +542,38 @@ static void test_statement_limit_is_the_servers(void **state)
 	assert_int_equal(answer.code, 1969);
 	answer = ask_args(f, f->sql, 0, "SELECT @@max_statement_time", NULL, 0);
 	assert_answer(&answer, "30.000000");
+}
+
+static void test_statement_that_was_cut_takes_its_connection_along(void **state)
+{
+	struct fixture *f = *state;
+	sql_open(f, "probe.cnf", 1);
+	struct answer before = ask(f, "SELECT CONNECTION_ID()");
+	struct answer cut = ask_args(f, f->sql, 300, "SELECT SLEEP(30)", NULL, 0);
+	assert_int_equal(cut.code, 1969);
+	struct answer after = ask(f, "SELECT CONNECTION_ID()");
+	assert_int_equal(after.outcome, SQL_OK);
+	assert_string_not_equal(after.text, before.text);
+}
+
+/* A server that takes SET without a word and keeps its own: refused where that may mean no limit. Less than was asked for is good enough. */
+static void test_server_that_keeps_its_own_limits_is_named(void **state)
+{
+	struct fixture *f = *state;
+	sql_open(f, "probe.cnf", 1);
+	server_stop(SIGTERM);
+	server.extra = "--maximum-lock-wait-timeout=0";
+	server_start();
+	struct answer answer = ask(f, "SELECT 1");
+	server_stop(SIGTERM);
+	server.extra = "--maximum-wait-timeout=60";
+	server_start();
+	struct answer less = ask(f, "SELECT @@wait_timeout");
+	server_stop(SIGTERM);
+	server.extra = NULL;
+	server_start();
+	assert_says(&answer, SQL_AWAY, "db1: the server keeps lock_wait_timeout at \"0\" and not at \"5\"");
+	assert_answer(&less, "60");
 }
 
 static void test_sixteen_at_once(void **state)
@@ -790,6 +841,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_placeholders),
+		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_option_files),
 		cmocka_unit_test(test_included_option_files),
 		T(test_missing_option_file_refused),
@@ -801,6 +853,8 @@ int main(void)
 		T(test_call_leaves_nothing_behind),
 		T(test_too_many_rows),
 		T(test_statement_limit_is_the_servers),
+		T(test_statement_that_was_cut_takes_its_connection_along),
+		T(test_server_that_keeps_its_own_limits_is_named),
 		T(test_sixteen_at_once),
 		T(test_two_connections_at_most),
 		T(test_wrong_password),
