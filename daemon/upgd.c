@@ -122,6 +122,7 @@ static enum log_level record_level(const struct record *rec)
 	case RECORD_STEP:
 	case RECORD_WANT:
 	case RECORD_RESOLVE:
+	case RECORD_PROCESS:
 		return LOG_AT_INFO;
 	case RECORD_FOREIGN:
 	case RECORD_REASSERT:
@@ -149,7 +150,7 @@ static void log_record(const struct rollout *r, const struct record *rec)
 		(void)rollout_unit_name(r, rec->unit, unit, sizeof(unit));
 		step = rec->step < stage->n_steps && rec->kind != RECORD_WANT ? stage->steps[rec->step].name : NULL;
 	}
-	const char *lane = rec->lane >= 0 && r != NULL && (uint32_t)rec->lane < r->n_rows && rec->kind != RECORD_ROW ? r->rows[rec->lane].name : NULL;
+	const char *lane = rec->lane >= 0 && r != NULL && (uint32_t)rec->lane < r->n_rows && rec->kind != RECORD_ROW && rec->kind != RECORD_PROCESS ? r->rows[rec->lane].name : NULL;
 	bool start = rec->kind == RECORD_START; /* its text is a whole profile */
 	const struct log_field fields[] = { { "run", run }, { "seq", seq }, { "unit", of_unit ? unit : NULL }, { "step", step }, { "lane", lane },
 		{ "dir", of_unit && rec->dir == DIR_UNDO ? "undo" : NULL }, { "attempt", of_unit && rec->attempt > 1 ? attempt : NULL },

@@ -164,7 +164,7 @@ struct json_object *view_unit(const struct views *views, const struct rollout *r
 	json_add_bool(object, "past_pivot", (u->flags & UNIT_PIVOT) != 0);
 	json_add_int(object, "since", u->since_ms);
 	if (u->window_open_ms != 0)
-		json_add_int(object, "window_ms", (u->window_close_ms != 0 ? u->window_close_ms : loop_wall_ms()) - u->window_open_ms);
+		json_add_int(object, "window_ms", (u->window_close_ms != 0 ? u->window_close_ms : rollout_steady(r, loop_boot_ms())) - u->window_open_ms);
 	if (u->task_ms != 0)
 		json_add_int(object, "task_ms", u->task_ms);
 	add_clean(object, "text", view_why(views, r, unit, buf, sizeof(buf)), sizeof(buf));
@@ -205,6 +205,7 @@ static const char *step_word(const struct rollout *r, const struct record *rec)
 	case RECORD_FOREIGN:
 	case RECORD_LIFT:
 	case RECORD_REASSERT:
+	case RECORD_PROCESS:
 		return rec->step < p->n_balancers ? p->balancers[rec->step] : NULL;
 	case RECORD_ROW:
 		return rec->step < p->n_sets ? p->sets[rec->step].name : NULL;
@@ -231,7 +232,8 @@ static void add_place(struct json_object *object, const struct rollout *r, const
 	if (rec->unit < r->n_units)
 		json_add_str(object, "unit", rollout_unit_name(r, rec->unit, name, sizeof(name)));
 	json_add_str(object, "step", step_word(r, rec));
-	json_add_str(object, "lane", lane_word(r, rec->lane));
+	if (rec->kind != RECORD_PROCESS)
+		json_add_str(object, "lane", lane_word(r, rec->lane));
 }
 
 /* START holds the params, an empty line and the whole profile: for people the params do. */

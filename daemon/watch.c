@@ -6,7 +6,8 @@
  * Fail closed: a process that does not answer makes its balancer unknown (servers_at = 0), a database that does not answer its set.
  *
  * Custody: a process that shows a server otherwise than wanted is told to the engine with one more fact: whether it is another process
- * than the one that was last seen as wanted. A reload forgets what was set; a person does not change the pid.
+ * than the one that was last seen as wanted. A reload forgets what was set; a person does not change the pid. Which process was seen is in
+ * the journal, so that this holds over a restart of ours; no clock is compared with another one.
  */
 #include "watch.h"
 
@@ -204,6 +205,25 @@ static bool balancer_facts(struct watch *w, struct rollout *r, uint8_t balancer)
 	return changed;
 }
 
+/* Younger than what we set in it. Where it was seen as wanted, that says it; else, after a restart of ours, what the journal saw before. */
+static bool has_forgotten(const struct eye *eye, const struct rollout *r, const struct seen *seen, const struct want *want)
+{
+	if (seen->wanted_pid != 0)
+		return seen->wanted_pid != eye->pid || seen->wanted_start != eye->start_s;
+	return r->processes[eye->index][eye->process].since_seq > want->seq;
+}
+
+/* Tells the journal of another process before anything is judged in it. */
+static void who_answers(struct eye *eye)
+{
+	const struct rollout *r = rollout_of(eye->watch);
+	const struct balancer_process *last = &r->processes[eye->index][eye->process];
+	if (last->pid == eye->pid && last->start_s == (int64_t)eye->start_s)
+		return;
+	struct event event = { .kind = EVENT_PROCESS, .balancer = eye->index, .lane = eye->process, .seq = eye->pid, .value = (int64_t)eye->start_s };
+	engine_event(eye->watch->engine, &event);
+}
+
 /* Each server of ours in the process that has just answered. */
 static void custody(struct eye *eye)
 {
@@ -217,7 +237,6 @@ static void custody(struct eye *eye)
 		struct seen *seen = &eye->seen[rank];
 		if (want->state == SERVER_UNKNOWN || !seen->present)
 			continue;
-		bool other = seen->wanted_pid != 0 && (seen->wanted_pid != eye->pid || seen->wanted_start != eye->start_s);
 		bool matches = seen->state == want->state;
 		if (matches) {
 			seen->wanted_pid = eye->pid;
@@ -226,7 +245,7 @@ static void custody(struct eye *eye)
 				continue;
 		}
 		struct event event = { .kind = EVENT_SERVER, .balancer = eye->index, .row = i, .lane = eye->process, .value = seen->state,
-			.reloaded = other || (int64_t)eye->start_s * 1000 > want->at_ms };
+			.reloaded = has_forgotten(eye, r, seen, want) };
 		engine_event(w->engine, &event);
 	}
 }
@@ -275,8 +294,10 @@ static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
 		keep_servers(eye, r, snapshot);
 	}
 	bool changed = balancer_facts(w, r, eye->index);
-	if (eye->reachable)
+	if (eye->reachable) {
+		who_answers(eye);
 		custody(eye);
+	}
 	eye_done(eye, changed);
 }
 

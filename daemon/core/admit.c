@@ -107,8 +107,8 @@ static struct why stage_held(struct rollout *r, struct out *out, uint8_t s, cons
 		return why(WHY_NONE, 0, 0);
 	if (r->canary_done_ms[s] == 0)
 		return usage->started >= stage->canary ? why(WHY_SOAK, usage->started, stage->canary) : why(WHY_NONE, 0, 0);
-	int64_t left = (int64_t)r->canary_done_ms[s] + (int64_t)stage->soak_ms - r->wall;
-	if (left <= 0 || left > (int64_t)stage->soak_ms)
+	int64_t left = r->canary_done_ms[s] + (int64_t)stage->soak_ms - rollout_steady(r, r->now);
+	if (left <= 0)
 		return why(WHY_NONE, 0, 0);
 	out_wake(out, r->now + (uint64_t)left);
 	return why(WHY_SOAK, left, 0);

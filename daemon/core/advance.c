@@ -353,9 +353,7 @@ static bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 
 static bool wait_step(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
 {
-	int64_t left = r->units[unit].step_ms + (int64_t)step->act.wait_ms - r->wall;
-	if (left > (int64_t)step->act.wait_ms)
-		left = (int64_t)step->act.wait_ms; /* the wall clock was set back */
+	int64_t left = r->units[unit].step_ms + (int64_t)step->act.wait_ms - rollout_steady(r, r->now);
 	if (left > 0 && r->state != ROLLOUT_ABORTING) {
 		out_wake(out, r->now + (uint64_t)left);
 		return false;

@@ -154,7 +154,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 		u->phase = PHASE_ACT;
 		u->lanes = u->n_lanes = 0;
 		u->result = RESULT_OK;
-		u->step_ms = rec->at_ms;
+		u->step_ms = r->steady_ms;
 	}
 	if (u->n_lanes == PROFILE_LANES_MAX)
 		return -EUCLEAN;
@@ -167,7 +167,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 	u->touched |= 1u << u->step;
 	if (step->window == WINDOW_OPEN && (u->flags & UNIT_WINDOW) == 0) {
 		u->flags |= UNIT_WINDOW;
-		u->window_open_ms = rec->at_ms;
+		u->window_open_ms = r->steady_ms;
 		u->window_close_ms = 0;
 	}
 	if (step->pivot)
@@ -191,10 +191,10 @@ static int apply_acted(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
-static void window_close(struct unit *u, const struct record *rec)
+static void window_close(const struct rollout *r, struct unit *u)
 {
 	if ((u->flags & UNIT_WINDOW) != 0)
-		u->window_close_ms = rec->at_ms;
+		u->window_close_ms = r->steady_ms;
 	u->flags &= (uint8_t)~UNIT_WINDOW;
 }
 
@@ -210,16 +210,16 @@ static int apply_step(struct rollout *r, const struct record *rec)
 	u->attempt = 1;
 	if (rec->dir == DIR_UNDO) {
 		if (step->window == WINDOW_OPEN && rec->code == STEP_UNDONE)
-			window_close(u, rec);
+			window_close(r, u);
 		u->touched &= ~(1u << u->step);
 		if (u->step > 0)
 			u->step--;
 		return 0;
 	}
 	if (step->pivot && (u->flags & UNIT_WINDOW) != 0 && rec->code == STEP_VERIFIED)
-		u->task_ms = rec->at_ms - u->step_ms;
+		u->task_ms = r->steady_ms - u->step_ms;
 	if (step->window == WINDOW_CLOSE)
-		window_close(u, rec);
+		window_close(r, u);
 	u->step++;
 	return 0;
 }
@@ -242,7 +242,7 @@ static int apply_capture(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
-static void canary_note(struct rollout *r, const struct unit *u, const struct record *rec)
+static void canary_note(struct rollout *r, const struct unit *u)
 {
 	const struct stage *stage = &r->profile->stages[u->stage];
 	if (stage->canary == 0 || r->canary_done_ms[u->stage] != 0)
@@ -252,7 +252,7 @@ static void canary_note(struct rollout *r, const struct unit *u, const struct re
 		if (r->units[i].stage == u->stage && (r->units[i].flags & UNIT_STARTED) && unit_is_settled(r->units[i].state))
 			ended++;
 	if (ended >= stage->canary)
-		r->canary_done_ms[u->stage] = (uint64_t)rec->at_ms;
+		r->canary_done_ms[u->stage] = r->steady_ms;
 }
 
 static int apply_unit(struct rollout *r, const struct record *rec)
@@ -288,7 +288,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		break;
 	}
 	if (unit_is_settled(u->state))
-		canary_note(r, u, rec);
+		canary_note(r, u);
 	return 0;
 }
 
@@ -359,7 +359,7 @@ static int apply_want(struct rollout *r, const struct record *rec)
 	struct want *want = want_of(r, rec);
 	if (want == NULL)
 		return -EUCLEAN;
-	*want = (struct want){ .state = (uint8_t)rec->code, .at_ms = rec->at_ms };
+	*want = (struct want){ .state = (uint8_t)rec->code, .at_ms = rec->at_ms, .seq = rec->seq };
 	return 0;
 }
 
@@ -378,8 +378,10 @@ static int apply_lift(struct rollout *r, const struct record *rec)
 	if (want == NULL)
 		return -EUCLEAN;
 	want->contested = false;
-	if (want->reasserted)
-		want->at_ms = rec->at_ms; /* older processes than this know what we want */
+	if (want->reasserted) { /* processes seen before this know what we want */
+		want->at_ms = rec->at_ms;
+		want->seq = rec->seq;
+	}
 	want->reasserted = false;
 	return 0;
 }
@@ -391,6 +393,15 @@ static int apply_reassert(struct rollout *r, const struct record *rec)
 		return -EUCLEAN;
 	want->contested = false;
 	want->reasserted = true;
+	return 0;
+}
+
+static int apply_process(struct rollout *r, const struct record *rec)
+{
+	if (rec->step >= PROFILE_BALANCERS_MAX || rec->lane < 0 || rec->lane >= PROFILE_PROCESSES_MAX)
+		return -EUCLEAN;
+	struct balancer_process *process = &r->processes[rec->step][rec->lane];
+	*process = (struct balancer_process){ .pid = (uint32_t)rec->hash, .start_s = rec->value, .since_seq = process->pid != 0 ? rec->seq : 0 };
 	return 0;
 }
 
@@ -435,11 +446,23 @@ static const struct {
 	{ RECORD_WANT, false, apply_want },
 	{ RECORD_FOREIGN, false, apply_foreign },
 	{ RECORD_REASSERT, false, apply_reassert },
+	{ RECORD_PROCESS, false, apply_process },
 	{ RECORD_END, false, apply_end },
 };
 
+/* Behind what was counted: another boot. It goes on from there. */
+static void count_time(struct rollout *r, uint64_t boot_ms)
+{
+	int64_t steady = rollout_steady(r, boot_ms);
+	if (steady < r->steady_ms)
+		r->boot_offset += r->steady_ms - steady;
+	else
+		r->steady_ms = steady;
+}
+
 int rollout_apply(struct rollout *r, const struct record *rec)
 {
+	count_time(r, rec->boot_ms);
 	r->seq = rec->seq;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (table[i].kind != rec->kind)

@@ -28,6 +28,23 @@ static void assert_again(struct out *out, const struct event *ev, uint8_t state)
 	effect->want = state;
 }
 
+void custody_process(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (ev->balancer >= r->profile->n_balancers || ev->lane < 0 || ev->lane >= PROFILE_PROCESSES_MAX)
+		return;
+	const struct balancer_process *last = &r->processes[ev->balancer][ev->lane];
+	if (last->pid == ev->seq && last->start_s == ev->value)
+		return;
+	struct record *rec = out_record(r, out, RECORD_PROCESS, RECORD_NO_UNIT);
+	rec->step = ev->balancer;
+	rec->lane = ev->lane;
+	rec->hash = ev->seq;
+	rec->value = ev->value;
+	rec->text = last->pid == 0 ? out_text(out, "process %d of %s is pid %u", ev->lane + 1, r->profile->balancers[ev->balancer], (unsigned)ev->seq)
+		: out_text(out, "process %d of %s is pid %u now, it was %u", ev->lane + 1, r->profile->balancers[ev->balancer], (unsigned)ev->seq, last->pid);
+	out_commit(r, out, rec);
+}
+
 void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (ev->balancer >= r->profile->n_balancers || r->wants[ev->balancer] == NULL || ev->row >= r->n_rows)

@@ -112,6 +112,9 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_SERVER:
 		custody_server(r, out, ev);
 		break;
+	case EVENT_PROCESS:
+		custody_process(r, out, ev);
+		break;
 	case EVENT_NEW_ROW:
 		on_new_row(r, out, ev);
 		break;

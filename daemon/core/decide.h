@@ -21,6 +21,7 @@ enum event_kind {
 	EVENT_ACTED,     /* answer to EFFECT_ACT */
 	EVENT_VERIFIED,  /* answer to EFFECT_VERIFY */
 	EVENT_SERVER,    /* a process shows a server otherwise than we want it: row, balancer, value = its state, lane = process */
+	EVENT_PROCESS,   /* a process of a balancer is another one than the last that was seen: lane, seq = pid, value = its start */
 	EVENT_NEW_ROW,   /* a row that the plan does not know (text: columns) */
 	EVENT_COMMAND,   /* a person */
 	EVENT_LOW,       /* value: the journal's disk is low (1) or not (0) */
@@ -40,9 +41,9 @@ struct event {
 	int32_t lane;
 	uint8_t dir, attempt;
 	uint8_t balancer;    /* SERVER */
-	uint64_t seq;        /* ACTED: of the intent, as the effect had it */
+	uint64_t seq;        /* ACTED: of the intent, as the effect had it; PROCESS: pid */
 	uint32_t row;        /* SERVER; NEW_ROW: set */
-	bool reloaded;       /* SERVER: the process is younger than what we set in it */
+	bool reloaded;       /* SERVER: the process is another one than that in which it was set */
 	enum result result;
 	int64_t value;
 	const char *text;    /* for people, or a capture; borrowed */
@@ -119,6 +120,7 @@ struct why admit_rollout(const struct rollout *r, bool new_units);          /* w
 bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
 void command_run(struct rollout *r, struct out *out, const struct event *event);
 void custody_server(struct rollout *r, struct out *out, const struct event *event);
+void custody_process(struct rollout *r, struct out *out, const struct event *event);
 
 /* A sentence for a unit's why: "floor: old.capacity 300 < 412 (old.tenants)". Empty for WHY_NONE. */
 const char *why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size);

@@ -13,6 +13,7 @@ enum {
 	PROFILE_STAGES_MAX = 32,
 	PROFILE_STEPS_MAX = 32,
 	PROFILE_BALANCERS_MAX = 8,
+	PROFILE_PROCESSES_MAX = 8, /* of one balancer */
 	PROFILE_LANES_MAX = 2,
 	PROFILE_LIST_MAX = 8, /* verify, done_when, capture, keep, before */
 	PROFILE_CLASSES_MAX = 8,

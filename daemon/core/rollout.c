@@ -137,7 +137,7 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 	if (what == NULL)
 		what = &dummy;
 	*what = "scalars";
-	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->state != b->state || a->paused != b->paused || a->paused_now != b->paused_now ||
+	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->steady_ms != b->steady_ms || a->boot_offset != b->boot_offset || a->state != b->state || a->paused != b->paused || a->paused_now != b->paused_now ||
 		a->on_failure_continue != b->on_failure_continue || a->approve_all != b->approve_all ||
 		a->started_ms != b->started_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
 		a->until_stage != b->until_stage || a->n_rows != b->n_rows || a->n_units != b->n_units)
@@ -156,6 +156,13 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 	*what = "units";
 	if (a->n_units > 0 && memcmp(a->units, b->units, a->n_units * sizeof(*a->units)) != 0)
 		return false;
+	*what = "processes";
+	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++)
+		for (size_t k = 0; k < PROFILE_PROCESSES_MAX; k++) {
+			const struct balancer_process *x = &a->processes[i][k], *y = &b->processes[i][k];
+			if (x->pid != y->pid || x->start_s != y->start_s || x->since_seq != y->since_seq)
+				return false;
+		}
 	*what = "wants";
 	uint32_t nodes = a->profile->set_node >= 0 ? a->n_set_rows[a->profile->set_node] : 0;
 	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {
@@ -163,8 +170,14 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 			return false;
 		for (uint32_t k = 0; a->wants[i] != NULL && k < nodes; k++)
 			if (a->wants[i][k].state != b->wants[i][k].state || a->wants[i][k].at_ms != b->wants[i][k].at_ms ||
+				a->wants[i][k].seq != b->wants[i][k].seq ||
 				a->wants[i][k].contested != b->wants[i][k].contested || a->wants[i][k].reasserted != b->wants[i][k].reasserted)
 				return false;
 	}
 	return true;
+}
+
+int64_t rollout_steady(const struct rollout *r, uint64_t boot_ms)
+{
+	return (int64_t)boot_ms + r->boot_offset;
 }

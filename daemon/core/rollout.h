@@ -62,8 +62,8 @@ struct unit {
 	uint8_t result;     /* enum result: the worst of the lanes that answered */
 	uint64_t last_seq;  /* newest record of this unit */
 	int64_t since_ms;   /* wall: of the state */
-	int64_t step_ms;    /* wall: the step at hand was sent */
-	int64_t window_open_ms, window_close_ms; /* wall; 0: never */
+	int64_t step_ms;    /* steady: the step at hand was sent */
+	int64_t window_open_ms, window_close_ms; /* steady; 0: never */
 	int64_t task_ms;    /* how long the pivot step inside the window took */
 };
 
@@ -122,6 +122,14 @@ struct want {
 	bool contested;
 	bool reasserted;     /* being put back after a reload; until it is seen as wanted again */
 	int64_t at_ms;       /* wall: last set or put back */
+	uint64_t seq;        /* of that record */
+};
+
+/* A process of a balancer as it was last seen. What was set before it was first seen, it has forgotten. */
+struct balancer_process {
+	uint32_t pid;        /* 0: never seen */
+	int64_t start_s;     /* its own word; with the pid its identity */
+	uint64_t since_seq;  /* the record that saw it follow another one; 0: it is the first */
 };
 
 enum rollout_state { ROLLOUT_PLANNING, ROLLOUT_RUNNING, ROLLOUT_ABORTING, ROLLOUT_DONE, ROLLOUT_PARTIAL, ROLLOUT_ABORTED };
@@ -144,7 +152,9 @@ struct rollout {
 	uint32_t n_units, max_units;
 	uint32_t *unit_of[PROFILE_STAGES_MAX]; /* by rank of the row; RECORD_NO_UNIT */
 	struct want *wants[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
-	uint64_t canary_done_ms[PROFILE_STAGES_MAX]; /* wall: the last canary ended; 0: not yet */
+	int64_t canary_done_ms[PROFILE_STAGES_MAX]; /* steady: the last canary ended; 0: not yet */
+	int64_t steady_ms, boot_offset; /* of the last record; see rollout_steady() */
+	struct balancer_process processes[PROFILE_BALANCERS_MAX][PROFILE_PROCESSES_MAX];
 
 	/* facts */
 	struct facts facts;
@@ -182,6 +192,12 @@ void rollout_free(struct rollout *rollout);
 
 /* The only writer of durable state; has no rules. Records come in order; a record that cannot be is a bug or a damaged journal: -EUCLEAN. */
 int rollout_apply(struct rollout *rollout, const struct record *record);
+
+/*
+ * What durations are counted in: boot time that goes on over a reboot where the journal left it. No step of the wall clock makes a wait or
+ * a soak shorter or longer, and the host's time without upgd counts at most as long as it was.
+ */
+int64_t rollout_steady(const struct rollout *rollout, uint64_t boot_ms);
 
 /* After a fold, before the first event: makes the live part anew. */
 void rollout_recovered(struct rollout *rollout);

@@ -48,6 +48,7 @@ struct sim {
 	bool answered;
 	uint32_t faults_left;
 	bool watching;
+	int64_t wall_step_ms;   /* somebody set the clock */
 	uint64_t tick_at;
 	char fate_step[64];     /* a scenario's word on the next actions of that name */
 	enum sim_fate fate;
@@ -87,7 +88,7 @@ static void op_now(void *arg, uint64_t *boot_ms, int64_t *wall_ms)
 {
 	struct sim *s = arg;
 	*boot_ms = s->world.now;
-	*wall_ms = (int64_t)s->world.now + 1700000000000;
+	*wall_ms = (int64_t)s->world.now + 1700000000000 + s->wall_step_ms;
 }
 
 static void op_append(void *arg, const struct record *records, size_t n)
@@ -414,7 +415,7 @@ static void answer_question(struct sim *s, const struct effect *e)
 			ok = done_when ? all_hold(s, r, e, step->done_when, step->n_done_when, &which) : all_hold(s, r, e, step->verify, step->n_verify, &which);
 		if (e->kind != EFFECT_CAPTURE)
 			ev.kind = e->kind == EFFECT_ASK ? EVENT_ASKED : EVENT_VERIFIED;
-		uint64_t waited = s->world.now - (uint64_t)(r->units[e->unit].step_ms - 1700000000000);
+		uint64_t waited = s->world.now - (uint64_t)r->units[e->unit].step_ms;
 		if (!ok && e->kind == EFFECT_VERIFY && !e->resolve && waited < step->within_ms) {
 			later(s, 500, THING_ANSWER)->effect = *e; /* polled until it holds */
 			return;
@@ -473,6 +474,11 @@ static void watch(struct sim *s)
 			engine_event(s->engine, &ev);
 		}
 	}
+}
+
+void sim_set_clock(struct sim *s, int64_t by_ms)
+{
+	s->wall_step_ms += by_ms;
 }
 
 void sim_reload(struct sim *s, int balancer, int process)

@@ -48,5 +48,6 @@ uint64_t sim_now(const struct sim *sim);
 const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
 enum sim_fate { FATE_FAILS, FATE_LOST_UNDONE, FATE_LOST_DONE };
 void sim_fate(struct sim *sim, const char *step, enum sim_fate fate, unsigned times); /* of the next actions of that name */
+void sim_set_clock(struct sim *sim, int64_t by_ms); /* the wall clock only */
 void sim_reload(struct sim *sim, int balancer, int process); /* HAProxy forgets */
 void sim_person_sets(struct sim *sim, int balancer, const char *node, enum server_state state);

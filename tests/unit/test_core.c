@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 
 static void test_every_pair_is_a_rule_or_refused(void **state)
 {
@@ -132,6 +133,49 @@ static void test_record_kinds_are_distinct(void **state)
 	assert_null(record_kind_word(9999));
 }
 
+static void at(struct rollout *r, uint64_t boot_ms)
+{
+	struct record rec = { .seq = r->seq + 1, .kind = RECORD_EPOCH, .unit = RECORD_NO_UNIT, .boot_ms = boot_ms };
+	assert_int_equal(rollout_apply(r, &rec), 0);
+}
+
+/* A reboot begins anew at 0: durations go on where the journal left them, never back and never by more than what passed. */
+static void test_time_goes_on_over_a_reboot(void **state)
+{
+	(void)state;
+	static const struct profile profile = { .set_node = -1, .set_tenants = -1 };
+	struct rollout *r = rollout_new(&profile, 1);
+	at(r, 5000);
+	at(r, 8000);
+	assert_int_equal(rollout_steady(r, 9000), 9000);
+	at(r, 100); /* another boot */
+	assert_int_equal(rollout_steady(r, 100), 8000);
+	at(r, 700);
+	assert_int_equal(rollout_steady(r, 1100), 9000);
+	at(r, 50); /* and another */
+	assert_int_equal(rollout_steady(r, 60), 8610);
+	rollout_free(r);
+}
+
+/* Which process of a balancer was seen last: the first is no news, the next one has forgotten what was set before it. */
+static void test_a_process_that_follows_another_is_remembered(void **state)
+{
+	(void)state;
+	static const struct profile profile = { .set_node = -1, .set_tenants = -1 };
+	struct rollout *r = rollout_new(&profile, 1);
+	struct record rec = { .seq = 1, .kind = RECORD_PROCESS, .unit = RECORD_NO_UNIT, .step = 1, .lane = 2, .hash = 4711, .value = 1700000000 };
+	assert_int_equal(rollout_apply(r, &rec), 0);
+	assert_int_equal(r->processes[1][2].pid, 4711);
+	assert_int_equal(r->processes[1][2].since_seq, 0);
+	rec.seq = 2;
+	rec.hash = 4712;
+	assert_int_equal(rollout_apply(r, &rec), 0);
+	assert_int_equal(r->processes[1][2].since_seq, 2);
+	rec.lane = PROFILE_PROCESSES_MAX;
+	assert_int_equal(rollout_apply(r, &rec), -EUCLEAN);
+	rollout_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -142,6 +186,8 @@ int main(void)
 		cmocka_unit_test(test_who_runs_is_left_alone),
 		cmocka_unit_test(test_words_differ),
 		cmocka_unit_test(test_record_kinds_are_distinct),
+		cmocka_unit_test(test_time_goes_on_over_a_reboot),
+		cmocka_unit_test(test_a_process_that_follows_another_is_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
