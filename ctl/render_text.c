@@ -261,13 +261,34 @@ static void render_check(FILE *out, struct json_object *params)
 	}
 }
 
+static void render_simulation(FILE *out, struct json_object *simulation)
+{
+	char begin[32], end[32];
+	struct json_object *windows = NULL;
+	(void)fprintf(out, "\nSimulated, with the times the profile gives its steps:\n");
+	(void)fprintf(out, "  ends after %s; at most %" PRId64 " nodes out and %" PRId64 " tenants down at once\n",
+		span(num(simulation, "makespan_ms"), end), num(simulation, "nodes_out"), num(simulation, "tenants_down"));
+	EACH (stage, list(simulation, "stages"))
+		if (num(stage, "end_ms") > 0)
+			(void)fprintf(out, "  %-12s from %s to %s\n", str(stage, "name"), span(num(stage, "begin_ms"), begin), span(num(stage, "end_ms"), end));
+	if (json_get_object(simulation, "windows", &windows, NULL) != 0 || windows == NULL)
+		return;
+	(void)fprintf(out, "  %" PRId64 " windows: median %s, longest %s\n", num(windows, "n"), span(num(windows, "median_ms"), begin),
+		span(num(windows, "longest_ms"), end));
+	EACH (window, list(windows, "longest"))
+		(void)fprintf(out, "    %-24s %s for %" PRId64 " tenants\n", str(window, "name"), span(num(window, "ms"), end), num(window, "tenants"));
+}
+
 static void render_plan(FILE *out, struct json_object *params)
 {
+	struct json_object *simulation = NULL;
 	(void)fprintf(out, "plan %s  %" PRId64 " tenants\n", str(params, "hash"), num(params, "tenants"));
 	render_stages(out, params);
 	EACH (line, list(params, "text"))
 		(void)fprintf(out, "%s\n", json_object_get_string(line));
 	strings_block(out, "Problem", list(params, "problems"));
+	if (json_get_object(params, "simulation", &simulation, NULL) == 0 && simulation != NULL)
+		render_simulation(out, simulation);
 }
 
 static void render_history(FILE *out, struct json_object *params)

@@ -523,7 +523,7 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 {
 	static const char *const keys[] = { "name", "run", "env", "edit", "line", "to", "server", "want", "idle", "then", "approve", "wait", "on",
 		"when", "window", "pivot", "resolve", "skip_if_done", "done_when", "verify", "within", "capture", "timeout", "on_timeout", "retry",
-		"on_failure", "undo", NULL };
+		"on_failure", "undo", "takes", NULL };
 	static const char *const windows[] = { "none", "open", "close", NULL };
 	static const char *const resolves[] = { "ask", "rerun", "probe", "attach", NULL };
 	static const char *const failures[] = { "default", "undo", "hold", NULL };
@@ -547,6 +547,9 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 	step->kill = word_of(l, node, "on_timeout", timeouts) == 1;
 	step->retry = (uint8_t)conf_int(node, "retry", CONF_OPTIONAL, (struct conf_limits){ .max = 100 }, l->errors);
 	step->on_failure = (enum failure_kind)word_of(l, node, "on_failure", failures);
+	step->takes_ms = duration_of(l, node, "takes");
+	if (step->takes_ms == 0 && step->act.kind == ACTION_SERVER)
+		step->takes_ms = step->act.idle_ms; /* at most */
 	load_captures(l, node, step);
 	load_undo(l, node, step);
 	if (step->act.kind == ACTION_SERVER)

@@ -3,10 +3,9 @@
  * Check, Plan and Start begin alike: the profile with its parameters, then one look at the whole site, which takes seconds; only then is
  * there something to say. A job holds the call meanwhile. Parameters are copied: a reload of upgd.conf may come in between.
  */
-#include "views_parts.h"
+#include "views_job.h"
 
 #include "config.h"
-#include "core/rehearse.h"
 #include "discover.h"
 #include "memory.h"
 #include "profile_load.h"
@@ -14,24 +13,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { JOBS_MAX = 4, PARAMS_MAX = 64, NAMED_MAX = 8, FINDINGS_MAX = 500 };
+enum { JOBS_MAX = 4 };
 
-enum job_kind { JOB_CHECK, JOB_PLAN, JOB_START };
-
-struct view_job {
-	struct view_job *next;
-	struct views *views;
-	struct control_call *call; /* open until it is answered */
-	enum job_kind kind;
-	char *params[2 * PARAMS_MAX + 1]; /* KEY, VALUE ..., NULL; owned */
-	size_t n_params;           /* strings in params */
-	struct profile *profile;   /* owned */
-	struct discovery *discovery;
-	uint32_t id;               /* START: of the rollout */
-	char *extra;               /* START: what was skipped; owned */
-};
-
-static void job_free(struct view_job *job)
+void view_job_free(struct view_job *job)
 {
 	for (struct view_job **at = &job->views->jobs; *at != NULL; at = &(*at)->next) {
 		if (*at == job) {
@@ -53,8 +37,10 @@ void view_jobs_stop(struct views *views)
 		struct view_job *job = views->jobs;
 		if (job->discovery != NULL)
 			discover_cancel(job->discovery);
+		if (job->planner != NULL)
+			view_plan_cancel(job->planner);
 		control_error_text(job->call, "Busy", "upgd is ending");
-		job_free(job);
+		view_job_free(job);
 	}
 }
 
@@ -69,7 +55,7 @@ static bool param_set(struct view_job *job, const char *name, const char *value)
 			return true;
 		}
 	}
-	if (job->n_params >= 2 * PARAMS_MAX)
+	if (job->n_params >= 2 * VIEW_PARAMS_MAX)
 		return false;
 	job->params[job->n_params++] = memory_need(strdup(name));
 	job->params[job->n_params++] = memory_need(strdup(value));
@@ -96,7 +82,7 @@ static bool params_given(struct view_job *job)
 		}
 	}
 	if (!fits)
-		view_bad(job->call, "params", "more than %d parameters", PARAMS_MAX);
+		view_bad(job->call, "params", "more than %d parameters", VIEW_PARAMS_MAX);
 	return fits;
 }
 
@@ -123,10 +109,10 @@ static void profile_refused(struct view_job *job, const struct conf_errors *erro
 {
 	char text[1500];
 	size_t len = (size_t)snprintf(text, sizeof(text), "%s", errors->n > 0 ? "" : fail->text);
-	for (size_t i = 0; i < errors->n && i < NAMED_MAX && len < sizeof(text); i++)
+	for (size_t i = 0; i < errors->n && i < VIEW_NAMED_MAX && len < sizeof(text); i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i > 0 ? "; " : "", errors->lines[i]);
-	if (errors->n > NAMED_MAX && len < sizeof(text))
-		(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgctl check names all", errors->n - NAMED_MAX);
+	if (errors->n > VIEW_NAMED_MAX && len < sizeof(text))
+		(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgctl check names all", errors->n - VIEW_NAMED_MAX);
 	struct json_object *params = json_object_new_object();
 	json_add_str(params, "parameter", "params");
 	json_add_str(params, "text", text);
@@ -145,188 +131,6 @@ static bool profile_given(struct view_job *job)
 		profile_refused(job, &errors, &fail);
 	conf_errors_done(&errors);
 	return job->profile != NULL;
-}
-
-/* ---- Check ---- */
-
-static const char *level_word(enum discover_level level)
-{
-	return level == DISCOVER_ERROR ? "error" : level == DISCOVER_WARNING ? "warning" : "ok";
-}
-
-static struct json_object *finding_json(const struct discover_finding *finding)
-{
-	struct json_object *object = json_object_new_object();
-	char *text = view_clean(finding->text, 800);
-	json_add_str(object, "level", level_word(finding->level));
-	json_add_str(object, "subject", finding->subject);
-	json_add_str(object, "text", text);
-	json_add_str(object, "mend", finding->mend);
-	free(text);
-	return object;
-}
-
-static void check_reply(struct view_job *job, const struct discover_result *result)
-{
-	struct json_object *reply = json_object_new_object(), *array = json_object_new_array();
-	for (int level = DISCOVER_ERROR; level >= DISCOVER_OK; level--) /* of very many, what is in order is left out */
-		for (size_t i = 0; i < result->n_findings && json_object_array_length(array) < FINDINGS_MAX; i++)
-			if ((int)result->findings[i].level == level)
-				json_object_array_add(array, finding_json(&result->findings[i]));
-	json_add(reply, "findings", array);
-	json_add_int(reply, "errors", (int64_t)result->n_errors);
-	json_add_int(reply, "warnings", (int64_t)result->n_warnings);
-	control_reply(job->call, reply, false);
-}
-
-/* ---- Plan ---- */
-
-static uint64_t hash_text(uint64_t hash, const char *text)
-{
-	for (const char *c = text; ; c++) {
-		hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
-		if (*c == '\0')
-			return hash;
-	}
-}
-
-static uint64_t plan_hash(const struct view_job *job, const struct discover_result *result)
-{
-	uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), job->profile->text);
-	for (size_t i = 0; i < job->profile->n_params; i++)
-		hash = hash_text(hash, job->profile->params[i].value != NULL ? job->profile->params[i].value : "");
-	for (size_t i = 0; i < result->n_rows; i++) {
-		char line[64];
-		const struct engine_row *row = &result->rows[i];
-		(void)snprintf(line, sizeof(line), "%u %u %u %u %u", row->set, row->class_, row->weight, row->capacity, row->aside);
-		hash = hash_text(hash_text(hash, line), row->columns);
-	}
-	return hash;
-}
-
-struct stage_plan {
-	uint32_t total, done, skipped;
-};
-
-static bool stage_has(const struct stage *stage, const struct engine_row *row)
-{
-	return stage->where == 0 || (stage->where & (1u << row->class_)) != 0;
-}
-
-static struct stage_plan stage_plan(const struct stage *stage, const struct discover_result *result)
-{
-	struct stage_plan plan = { .total = stage->set == 0 };
-	for (size_t i = 0; i < result->n_rows; i++) {
-		const struct engine_row *row = &result->rows[i];
-		if (row->set != stage->set)
-			continue;
-		plan.total++;
-		plan.skipped += row->aside;
-		plan.done += !row->aside && !stage_has(stage, row);
-	}
-	return plan;
-}
-
-static struct json_object *stage_json(const struct profile *profile, const struct stage *stage, const struct discover_result *result)
-{
-	static const char *const none[] = { "running", "failed", "parked", "undone" };
-	struct stage_plan plan = stage_plan(stage, result);
-	struct json_object *object = json_object_new_object(), *counts = json_object_new_object();
-	json_add_int(counts, "waiting", plan.total - plan.done - plan.skipped);
-	json_add_int(counts, "done", plan.done);
-	json_add_int(counts, "skipped", plan.skipped);
-	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
-		json_add_int(counts, none[i], 0);
-	json_add_int(counts, "total", plan.total);
-	json_add_str(object, "name", stage->name);
-	json_add_str(object, "set", profile->sets[stage->set].name);
-	json_add(object, "counts", counts);
-	return object;
-}
-
-static char *stage_line(const struct profile *profile, const struct stage *stage, const struct discover_result *result)
-{
-	char *text = NULL, span[32];
-	size_t size;
-	FILE *out = memory_need(open_memstream(&text, &size));
-	struct stage_plan plan = stage_plan(stage, result);
-	(void)fprintf(out, "%-12s %u of %s, %u at once", stage->name, plan.total - plan.done - plan.skipped, profile->sets[stage->set].name,
-		stage->total != 0 ? stage->total : 1);
-	if (stage->per_host != 0)
-		(void)fprintf(out, ", %u per host", stage->per_host);
-	if (stage->canary != 0)
-		(void)fprintf(out, "; first %u, then %s of soak", stage->canary, view_span((int64_t)stage->soak_ms, span));
-	for (size_t i = 0; i < stage->n_steps; i++) {
-		const struct step *step = &stage->steps[i];
-		if (step->act.kind == ACTION_APPROVE)
-			(void)fprintf(out, "; asks for approval: %s", step->name);
-		if (step->pivot)
-			(void)fprintf(out, "; ONE WAY from %s on", step->name);
-	}
-	(void)fclose(out);
-	return text;
-}
-
-static void add_string(struct json_object *array, char *text)
-{
-	json_object_array_add(array, json_object_new_string(text));
-	free(text);
-}
-
-static struct rehearse_result rehearsal(const struct view_job *job, const struct discover_result *result)
-{
-	struct rehearse_result out = { 0 };
-	struct rehearse_row *rows = memory_need(calloc(result->n_rows + 1, sizeof(*rows)));
-	for (size_t i = 0; i < result->n_rows; i++) {
-		const struct engine_row *row = &result->rows[i];
-		rows[i] = (struct rehearse_row){ .set = row->set, .columns = row->columns, .weight = row->weight, .capacity = row->capacity,
-			.host = row->host, .class_ = row->class_, .aside = row->aside };
-	}
-	rehearse(job->profile, rows, result->n_rows, &out);
-	free(rows);
-	return out;
-}
-
-static void plan_text(const struct view_job *job, const struct discover_result *result, struct json_object *text, struct json_object *problems)
-{
-	char *line;
-	for (size_t i = 0; i < job->profile->n_stages; i++)
-		add_string(text, stage_line(job->profile, &job->profile->stages[i], result));
-	for (size_t i = 0; i < result->n_findings && json_object_array_length(problems) < FINDINGS_MAX; i++) {
-		const struct discover_finding *finding = &result->findings[i];
-		if (finding->level != DISCOVER_ERROR)
-			continue;
-		if (asprintf(&line, "%s: %.800s", finding->subject, finding->text) < 0)
-			abort();
-		add_string(problems, line);
-	}
-	struct rehearse_result rehearsed = rehearsal(job, result);
-	if (asprintf(&line, "rehearsed: %u actions; at most %u nodes out and %" PRId64 " tenants down at once; %s", rehearsed.actions, rehearsed.most_out,
-		rehearsed.most_down, rehearsed.reaches_end ? "reaches its end" : "does NOT reach its end") < 0)
-		abort();
-	add_string(text, line);
-	if (!rehearsed.reaches_end || rehearsed.problem[0] != '\0')
-		json_object_array_add(problems, json_object_new_string(rehearsed.problem[0] != '\0' ? rehearsed.problem : "it does not reach its end"));
-}
-
-static void plan_reply(struct view_job *job, const struct discover_result *result)
-{
-	char hash[20];
-	int64_t tenants = 0;
-	struct json_object *reply = json_object_new_object(), *array = json_object_new_array(), *text = json_object_new_array(),
-		*problems = json_object_new_array();
-	(void)snprintf(hash, sizeof(hash), "%012" PRIx64, plan_hash(job, result) & UINT64_C(0xffffffffffff));
-	for (size_t i = 0; i < result->n_rows; i++)
-		tenants += result->rows[i].set == job->profile->set_tenants ? result->rows[i].weight : 0;
-	for (size_t i = 0; i < job->profile->n_stages; i++)
-		json_object_array_add(array, stage_json(job->profile, &job->profile->stages[i], result));
-	plan_text(job, result, text, problems);
-	json_add_str(reply, "hash", hash);
-	json_add(reply, "stages", array);
-	json_add(reply, "text", text);
-	json_add(reply, "problems", problems);
-	json_add_int(reply, "tenants", tenants);
-	control_reply(job->call, reply, false);
 }
 
 /* ---- Start ---- */
@@ -507,7 +311,7 @@ static char *skipped_text(const struct numbered *list, size_t n, const char *aft
 		n_old += list[i].row->class_ != CLASS_NEW;
 	if (n_old > 0)
 		(void)fprintf(out, "; %zu of them are NOT observed as new:", n_old);
-	for (size_t i = 0; i < n && listed < NAMED_MAX; i++)
+	for (size_t i = 0; i < n && listed < VIEW_NAMED_MAX; i++)
 		if (list[i].row->class_ != CLASS_NEW && ++listed > 0)
 			(void)fprintf(out, " %s", list[i].name);
 	if (n_old > listed)
@@ -572,7 +376,7 @@ static void on_started(void *arg, int refused, const char *answer)
 		control_error_text(job->call, "Refused", answer);
 	else
 		start_reply(job->call, job->id, false, answer, job->extra);
-	job_free(job);
+	view_job_free(job);
 }
 
 static bool findings_refuse(struct view_job *job, const struct discover_result *result)
@@ -582,7 +386,7 @@ static bool findings_refuse(struct view_job *job, const struct discover_result *
 	if (result->n_errors == 0)
 		return false;
 	size_t len = (size_t)snprintf(text, sizeof(text), "%zu errors: ", result->n_errors);
-	for (size_t i = 0; i < result->n_findings && shown < NAMED_MAX && len < sizeof(text); i++) {
+	for (size_t i = 0; i < result->n_findings && shown < VIEW_NAMED_MAX && len < sizeof(text); i++) {
 		const struct discover_finding *finding = &result->findings[i];
 		if (finding->level == DISCOVER_ERROR)
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s: %.160s", shown++ > 0 ? "; " : "", finding->subject, finding->text);
@@ -633,11 +437,12 @@ static void on_discovered(void *arg, const struct discover_result *result)
 		if (start_go(job, result))
 			return;
 	} else if (job->kind == JOB_PLAN) {
-		plan_reply(job, result);
+		view_plan_run(job, result);
+		return;
 	} else {
-		check_reply(job, result);
+		view_check_reply(job, result);
 	}
-	job_free(job);
+	view_job_free(job);
 }
 
 static void job_begin(struct views *views, struct control_call *call, enum job_kind kind)
@@ -650,8 +455,8 @@ static void job_begin(struct views *views, struct control_call *call, enum job_k
 	*job = (struct view_job){ .next = views->jobs, .views = views, .call = call, .kind = kind };
 	views->jobs = job;
 	views->n_jobs++;
-	if (!params_given(job) || !profile_given(job) || (kind == JOB_START && start_is_settled(job))) {
-		job_free(job);
+	if (!params_given(job) || !profile_given(job) || (kind == JOB_PLAN && !view_plan_adjust(job)) || (kind == JOB_START && start_is_settled(job))) {
+		view_job_free(job);
 		return;
 	}
 	job->discovery = discover_start(views->with.site, job->profile, kind != JOB_START, on_discovered, job);

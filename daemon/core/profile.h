@@ -165,6 +165,7 @@ struct step {
 	uint64_t timeout_ms;    /* 0: none; ends the waiting, not the work */
 	bool kill;              /* on_timeout = "kill" */
 	uint8_t retry;          /* further tries */
+	uint64_t takes_ms;      /* as a rule, at a site of this kind; for `plan --simulate` only, no rule looks at it */
 	enum failure_kind on_failure;
 };
 

@@ -2,6 +2,8 @@
 /*
  * The world here follows from the profile alone: a node is new once its pivot is passed, a server is as it was set, a schema is new once its
  * last step is done. Floors are judged by the same code as at night.
+ *
+ * What is under way waits in a heap for its time to come. With nothing timed every time is now, and the order is that of asking.
  */
 #include "rehearse.h"
 
@@ -12,28 +14,77 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct stage_set {
+struct flight {
+	struct effect effect;
+	uint64_t due, order;
+};
+
+struct rehearsal {
 	struct rollout *r;
 	struct out out;
-	struct effect *todo; /* owned; first in, first out */
-	size_t n, max, next;
+	struct flight *heap;    /* owned; the earliest first */
+	size_t n, max;
+	uint64_t asked;         /* effects so far */
+	uint64_t began;
+	const struct rehearse_options *options;
 	struct rehearse_result *result;
 };
 
-static void later(struct stage_set *s)
+static bool is_before(const struct flight *a, const struct flight *b)
 {
-	for (size_t i = 0; i < s->out.n_effects; i++) {
-		if (s->n == s->max) {
-			s->max = s->max ? s->max * 2 : 256;
-			s->todo = realloc(s->todo, s->max * sizeof(*s->todo));
-			if (s->todo == NULL)
-				abort();
-		}
-		s->todo[s->n++] = s->out.effects[i];
-	}
+	return a->due != b->due ? a->due < b->due : a->order < b->order;
 }
 
-static void tell(struct stage_set *s, struct event *ev)
+static void swap(struct flight *a, struct flight *b)
+{
+	struct flight c = *a;
+	*a = *b;
+	*b = c;
+}
+
+static void put_in_flight(struct rehearsal *s, const struct effect *e, uint64_t due)
+{
+	if (s->n == s->max) {
+		s->max = s->max ? s->max * 2 : 256;
+		s->heap = realloc(s->heap, s->max * sizeof(*s->heap));
+		if (s->heap == NULL)
+			abort();
+	}
+	size_t at = s->n++;
+	s->heap[at] = (struct flight){ .effect = *e, .due = due, .order = s->asked++ };
+	for (; at > 0 && is_before(&s->heap[at], &s->heap[(at - 1) / 2]); at = (at - 1) / 2)
+		swap(&s->heap[at], &s->heap[(at - 1) / 2]);
+}
+
+static struct effect land_first(struct rehearsal *s)
+{
+	struct effect first = s->heap[0].effect;
+	s->heap[0] = s->heap[--s->n];
+	for (size_t at = 0, child = 1; child < s->n; child = 2 * at + 1) {
+		if (child + 1 < s->n && is_before(&s->heap[child + 1], &s->heap[child]))
+			child++;
+		if (!is_before(&s->heap[child], &s->heap[at]))
+			break;
+		swap(&s->heap[at], &s->heap[child]);
+		at = child;
+	}
+	return first;
+}
+
+static uint64_t takes(const struct rehearsal *s, const struct effect *e)
+{
+	if (!s->options->timed || e->kind != EFFECT_ACT || e->dir == DIR_UNDO)
+		return 0;
+	return rollout_stage(s->r, &s->r->units[e->unit])->steps[e->step].takes_ms;
+}
+
+static void later(struct rehearsal *s)
+{
+	for (size_t i = 0; i < s->out.n_effects; i++)
+		put_in_flight(s, &s->out.effects[i], s->r->now + takes(s, &s->out.effects[i]));
+}
+
+static void tell(struct rehearsal *s, struct event *ev)
 {
 	uint64_t wake = s->out.wake_at;
 	ev->boot_ms = s->r->now;
@@ -49,7 +100,7 @@ static void tell(struct stage_set *s, struct event *ev)
 }
 
 /* Time moves on a little with every look, so that facts are younger than what was done before. */
-static void look(struct stage_set *s)
+static void look(struct rehearsal *s)
 {
 	struct event ev = { .kind = EVENT_FACTS };
 	s->r->now++;
@@ -62,7 +113,7 @@ static void look(struct stage_set *s)
 	tell(s, &ev);
 }
 
-static void becomes(struct stage_set *s, const struct effect *e)
+static void becomes(struct rehearsal *s, const struct effect *e)
 {
 	struct rollout *r = s->r;
 	const struct unit *u = &r->units[e->unit];
@@ -77,7 +128,7 @@ static void becomes(struct stage_set *s, const struct effect *e)
 		r->facts.rows[u->row].class_ = CLASS_NEW;
 }
 
-static void carry_out(struct stage_set *s, const struct effect *e)
+static void carry_out(struct rehearsal *s, const struct effect *e)
 {
 	struct event ev = { .unit = e->unit, .step = e->step, .lane = e->lane, .dir = e->dir, .attempt = e->attempt, .seq = e->seq, .result = RESULT_OK };
 	switch (e->kind) {
@@ -111,7 +162,7 @@ static void carry_out(struct stage_set *s, const struct effect *e)
 	tell(s, &ev);
 }
 
-static void nodes_out(struct stage_set *s)
+static void nodes_out(struct rehearsal *s)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < s->r->n_rows; i++)
@@ -120,12 +171,12 @@ static void nodes_out(struct stage_set *s)
 		s->result->most_out = n;
 }
 
-static void put(struct stage_set *s, struct record *rec)
+static void put(struct rehearsal *s, struct record *rec)
 {
 	out_commit(s->r, &s->out, rec);
 }
 
-static void begin(struct stage_set *s, const struct rehearse_row *rows, size_t n_rows)
+static void begin(struct rehearsal *s, const struct rehearse_row *rows, size_t n_rows)
 {
 	struct rollout *r = s->r;
 	r->now = 1000;
@@ -157,7 +208,7 @@ static void begin(struct stage_set *s, const struct rehearse_row *rows, size_t n
 }
 
 /* The first unit, in the profile's order, that waits for something that will never come. */
-static void explain(struct stage_set *s)
+static void explain(struct rehearsal *s)
 {
 	const struct rollout *r = s->r;
 	struct rehearse_result *out = s->result;
@@ -183,39 +234,104 @@ static void explain(struct stage_set *s)
 		}
 }
 
-void rehearse(const struct profile *profile, const struct rehearse_row *rows, size_t n_rows, struct rehearse_result *out)
+static int longest_first(const void *a, const void *b)
 {
-	struct stage_set s = { .r = rollout_new(profile, 1), .result = out };
+	const struct rehearse_window *x = a, *y = b;
+	if (x->ms != y->ms)
+		return x->ms > y->ms ? -1 : 1;
+	return x->row < y->row ? -1 : x->row > y->row;
+}
+
+/* Row 0 is the cluster's, the others are those given, in their order. */
+static void measure(struct rehearsal *s)
+{
+	const struct rollout *r = s->r;
+	struct rehearse_result *out = s->result;
+	out->makespan_ms = r->now - s->began;
+	out->windows = calloc(r->n_units + 1, sizeof(*out->windows));
+	if (out->windows == NULL)
+		abort();
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if (u->window_open_ms != 0 && u->window_close_ms > u->window_open_ms)
+			out->windows[out->n_windows++] = (struct rehearse_window){ .row = u->row - 1, .stage = u->stage,
+				.ms = (uint64_t)(u->window_close_ms - u->window_open_ms), .weight = r->rows[u->row].weight };
+	}
+	qsort(out->windows, out->n_windows, sizeof(*out->windows), longest_first);
+}
+
+/* A stage begins with its first effect and ends with its last. */
+static void note_stage(struct rehearsal *s, const struct effect *e)
+{
+	if (e->kind != EFFECT_ACT && e->kind != EFFECT_VERIFY)
+		return;
+	uint8_t stage = s->r->units[e->unit].stage;
+	uint64_t end = s->r->now - s->began;
+	if (s->result->stage_end_ms[stage] == 0)
+		s->result->stage_begin_ms[stage] = end - takes(s, e);
+	s->result->stage_end_ms[stage] = end;
+}
+
+/* False: nothing will come any more. */
+static bool turn(struct rehearsal *s, bool last_half)
+{
+	struct rollout *r = s->r;
+	uint64_t wake = s->out.wake_at;
+	if (s->n > 0 && (wake == 0 || s->heap[0].due <= wake || s->heap[0].due <= r->now)) {
+		uint64_t ahead = s->heap[0].due > r->now ? s->heap[0].due - r->now : 0;
+		struct effect e = land_first(s);
+		r->now += ahead;
+		r->wall += (int64_t)ahead;
+		if (s->options->timed)
+			note_stage(s, &e);
+		carry_out(s, &e);
+		nodes_out(s);
+		return true;
+	}
+	if (wake == 0)
+		return false;
+	uint64_t ahead = wake > r->now ? wake - r->now : 1;
+	r->now += ahead;
+	r->wall += (int64_t)ahead;
+	if (s->n == 0 && (r->stuck_at != 0 || last_half))
+		return false;
+	tell(s, &(struct event){ .kind = EVENT_TICK });
+	look(s);
+	return true;
+}
+
+void rehearse(const struct profile *profile, const struct rehearse_row *rows, size_t n_rows, const struct rehearse_options *options,
+	struct rehearse_result *out)
+{
+	static const struct rehearse_options none = { 0 };
+	struct rehearsal s = { .r = rollout_new(profile, 1), .options = options != NULL ? options : &none, .result = out };
 	*out = (struct rehearse_result){ 0 };
 	begin(&s, rows, n_rows);
+	s.began = s.r->now;
 	uint64_t bound = 1000 + 200 * (uint64_t)s.r->n_units * PROFILE_STEPS_MAX;
-	struct event tick = { .kind = EVENT_TICK };
 	look(&s);
-	for (uint64_t turn = 0; turn < bound && !rollout_is_over(s.r); turn++) {
-		if (s.next < s.n) {
-			struct effect e = s.todo[s.next++];
-			carry_out(&s, &e);
-			nodes_out(&s);
-			continue;
-		}
-		if (s.out.wake_at == 0)
+	for (uint64_t i = 0; i < bound && !rollout_is_over(s.r) && !out->cancelled; i++) {
+		if (!turn(&s, i > bound / 2))
 			break;
-		uint64_t ahead = s.out.wake_at > s.r->now ? s.out.wake_at - s.r->now : 1;
-		s.r->now += ahead;
-		s.r->wall += (int64_t)ahead;
-		if (s.r->stuck_at != 0 || turn > bound / 2)
-			break;
-		tell(&s, &tick);
-		look(&s);
+		out->cancelled = s.options->cancel != NULL && atomic_load_explicit(s.options->cancel, memory_order_relaxed);
 	}
 	out->reaches_end = s.r->state == ROLLOUT_DONE;
 	for (uint32_t i = 0; i < s.r->n_rows; i++) /* what a person had set aside is no obstacle of the plan's */
 		out->reaches_end |= s.r->rows[i].aside && s.r->state == ROLLOUT_PARTIAL;
 	if (!out->reaches_end)
 		explain(&s);
-	free(s.todo);
+	if (s.options->timed)
+		measure(&s);
+	free(s.heap);
 	out_done(&s.out);
 	rollout_free(s.r);
+}
+
+void rehearse_result_done(struct rehearse_result *result)
+{
+	free(result->windows);
+	result->windows = NULL;
+	result->n_windows = 0;
 }
 
 void rehearse_small(const struct profile *profile, struct rehearse_result *out)
@@ -232,5 +348,5 @@ void rehearse_small(const struct profile *profile, struct rehearse_result *out)
 				.class_ = CLASS_OLD, .capacity = is_node ? 50 * ROWS / (NODES - 1) : 0 };
 		}
 	}
-	rehearse(profile, rows, n, out);
+	rehearse(profile, rows, n, NULL, out);
 }
