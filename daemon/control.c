@@ -14,6 +14,7 @@
  */
 #include "control.h"
 
+#include "daemon/failpoint.h"
 #include "daemon/io/loop.h"
 #include "daemon/listen.h"
 #include "proto/frame.h"
@@ -164,6 +165,7 @@ static void call_end(struct control_call *call)
 
 void control_reply(struct control_call *call, struct json_object *params, bool continues)
 {
+	failpoint(FAILPOINT_BEFORE_ACK, "%s", call->method != NULL ? call->method->name : "");
 	continues = continues && call->more;
 	json_cleanup struct json_object *message = json_object_new_object();
 	json_add(message, "parameters", params != NULL ? params : json_object_new_object());

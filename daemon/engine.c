@@ -5,6 +5,7 @@
  */
 #include "engine.h"
 
+#include "failpoint.h"
 #include "profile_load.h"
 
 #include <errno.h>
@@ -237,6 +238,28 @@ void engine_durable(struct engine *e, int error)
 	}
 }
 
+#ifdef UPGD_FAILPOINTS
+/* "intent migrate/ox_5/disable"; "epoch" */
+static void passing(const struct engine *e)
+{
+	const struct rollout *r = e->rollout;
+	for (size_t i = 0; i < e->out.n_records; i++) {
+		const struct record *rec = &e->out.records[i];
+		char name[400], unit[300];
+		if (rec->kind == RECORD_ROW || rec->unit >= r->n_units) {
+			failpoint_record(rec->seq, record_kind_word(rec->kind));
+			continue;
+		}
+		const struct stage *stage = rollout_stage(r, &r->units[rec->unit]);
+		(void)snprintf(name, sizeof(name), "%s %s/%s", record_kind_word(rec->kind), rollout_unit_name(r, rec->unit, unit, sizeof(unit)),
+			rec->step < stage->n_steps ? stage->steps[rec->step].name : "-");
+		failpoint_record(rec->seq, name);
+	}
+}
+#else
+#define passing(e) ((void)0)
+#endif
+
 /* Sends off what decide() left in e->out. */
 static void flush(struct engine *e, engine_answer_fn *fn, void *arg)
 {
@@ -264,6 +287,7 @@ static void flush(struct engine *e, engine_answer_fn *fn, void *arg)
 			e->ops.applied(e->arg, e->rollout, &out->records[i]);
 	}
 	e->ops.wake(e->arg, out->wake_at);
+	passing(e);
 	if (p->appended) {
 		e->ops.append(e->arg, out->records, out->n_records);
 	} else if (idle) {

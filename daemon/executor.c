@@ -8,6 +8,7 @@
 
 #include "act.h"
 #include "config.h"
+#include "failpoint.h"
 #include "io/loop.h"
 #include "io/runner.h"
 #include "log.h"
@@ -82,11 +83,27 @@ static void flight_free(struct flight *f)
 	free(f);
 }
 
+#ifdef UPGD_FAILPOINTS
+static void passed(const struct flight *f)
+{
+	static const char *const words[] = { [EFFECT_GATE] = "gate", [EFFECT_ASK] = "asked", [EFFECT_CAPTURE] = "captured", [EFFECT_ACT] = "acted",
+		[EFFECT_VERIFY] = "verified" };
+	char unit[300];
+	const struct rollout *r = flight_rollout(f);
+	const struct stage *stage = rollout_stage(r, &r->units[f->effect.unit]);
+	failpoint(FAILPOINT_AFTER_REPLY, "%s %s/%s", words[f->effect.kind], rollout_unit_name(r, f->effect.unit, unit, sizeof(unit)),
+		f->effect.step < stage->n_steps ? stage->steps[f->effect.step].name : "-");
+}
+#else
+#define passed(f) ((void)0)
+#endif
+
 void flight_answer(struct flight *f, enum result result, int64_t value, const char *text)
 {
 	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
 		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED };
 	struct engine *engine = f->x->engine;
+	passed(f);
 	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
 	struct event event = { .kind = kinds[f->effect.kind], .unit = f->effect.unit, .step = f->effect.step, .seq = f->effect.seq, .lane = f->effect.lane,
 		.dir = f->effect.dir, .attempt = f->effect.attempt, .result = result, .value = value, .text = copy };

@@ -6,6 +6,7 @@
  */
 #include "haproxy_ask.h"
 
+#include "daemon/failpoint.h"
 #include "loop.h"
 
 #include <arpa/inet.h>
@@ -225,6 +226,7 @@ static void on_ready(void *arg, int fd, unsigned mask)
 		if (ask->sent == ask->line_len) {
 			if (ask->address->half_close)
 				(void)shutdown(fd, SHUT_WR);
+			failpoint(FAILPOINT_AFTER_SEND, "%s", ask->line);
 			loop_fd_set(ask->watch, LOOP_READ);
 		}
 	}

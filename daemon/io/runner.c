@@ -13,6 +13,7 @@
  */
 #include "runner.h"
 
+#include "daemon/failpoint.h"
 #include "loop.h"
 #include "proto/frame.h"
 #include "proto/json.h"
@@ -411,6 +412,7 @@ static int channel_write(struct runner *runner)
 	ssize_t n = send(runner->fd, runner->out, runner->n_out, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	failpoint_sent(runner->out, (size_t)n);
 	runner->n_out -= (size_t)n;
 	memmove(runner->out, runner->out + n, runner->n_out);
 	if (runner->n_out == 0)

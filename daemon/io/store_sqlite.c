@@ -15,6 +15,7 @@
  */
 #include "store.h"
 
+#include "daemon/failpoint.h"
 #include "loop.h"
 #include "store_dir.h"
 #include "store_writer.h"
@@ -331,6 +332,7 @@ static int rows_insert(struct store *store, const struct batches *group, uint64_
 			*sum = sum_record(*sum, &batch->records[i]);
 			if (row_insert(store->insert, &batch->records[i], *sum) != SQLITE_DONE)
 				return -1;
+			failpoint_written(batch->records[i].seq);
 		}
 	}
 	return 0;
@@ -347,6 +349,7 @@ static int group_commit(void *arg, const struct batches *group, struct fail *fai
 			(void)sqlite3_exec(store->writer, "ROLLBACK", NULL, NULL, NULL);
 		return error;
 	}
+	failpoint_committed();
 	store->sum = sum;
 	return 0;
 }

@@ -39,6 +39,13 @@ class TestLab(lab_module.Lab):
 	def status(self):
 		return self.upgctl("status", json=True, codes=None)
 
+	def status_or_none(self):
+		"""The rollout; None if upgd is not there to say."""
+		try:
+			return _parse(super().upgctl("status", "--json", codes=None)).get("rollout")
+		except ValueError:
+			return None
+
 	def units(self, stage=None):
 		"""{name: unit} of all units."""
 		found = self.upgctl("list", *(["--stage", stage] if stage else []), json=True)

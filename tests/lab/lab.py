@@ -354,9 +354,9 @@ class Lab:
 
 	# upgd
 
-	def start_upgd(self, *more):
+	def start_upgd(self, *more, env=None):
 		"""Returns when its socket answers."""
-		self.upgd = self.procs.start("upgd", [self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more])
+		self.upgd = self.procs.start("upgd", [self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
 		self.procs.wait(self.upgd, self._upgd_answers, 15, "upgd answers on its socket")
 
 	def _upgd_answers(self):

@@ -123,3 +123,13 @@ def test_no_unsafe_calls():
 	wrong = [f"{name(p)}:{n}: {line.strip()}" for p in C if not name(p).startswith("tests/")
 		for n, line in enumerate(code(p), 1) if re.search(pattern, line)]
 	assert not wrong, "\n".join(wrong)
+
+
+def test_failpoints_are_off_unless_asked_for():
+	"""The binary itself is looked at by tests/e2e/test_crash.py."""
+	options = (ROOT / "meson_options.txt").read_text()
+	assert re.search(r"^option\('failpoints', type: 'boolean', value: false,", options, re.MULTILINE)
+	wrong = [name(p) for p in C if "getenv(\"UPGD_FAILPOINT\")" in p.read_text() and name(p) != "daemon/failpoint.c"]
+	assert not wrong, "\n".join(wrong)
+	build = (ROOT / "daemon/meson.build").read_text()
+	assert re.search(r"if get_option\('failpoints'\)\n[^\n]*'failpoint.c'", build) and build.count("failpoint.c") == 1

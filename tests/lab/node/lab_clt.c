@@ -6,6 +6,9 @@
 #include "clt.h"
 #include "site.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +83,23 @@ static void after(const struct fault *fault)
 		kill(getpid(), SIGKILL);
 }
 
+/* DIR/calls.log: one line for each call, so that a test sees what ran twice. */
+static void note(const char *dir, const char *name, int argc, char **argv)
+{
+	char path[PATH_MAX], line[1024];
+	size_t len = (size_t)snprintf(line, sizeof(line), "%s", name);
+	for (int i = 1; i < argc && len < sizeof(line); i++)
+		len += (size_t)snprintf(line + len, sizeof(line) - len, " %s", argv[i]);
+	len = len < sizeof(line) - 1 ? len : sizeof(line) - 2;
+	line[len++] = '\n';
+	snprintf(path, sizeof(path), "%s/calls.log", dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0 || write(fd, line, len) != (ssize_t)len)
+		fprintf(stderr, "%s: %s\n", path, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	struct fail fail;
@@ -91,6 +111,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: %s\n", name, dir == NULL ? "LAB_NODE_DIR is not set" : fail.text);
 		return 1;
 	}
+	note(dir, name, argc, argv);
 	snprintf(fault_name, sizeof(fault_name), "clt.%s", name);
 	if (!fault_is_set(fault_name, &fault))
 		fault = (struct fault){.word = ""};
