@@ -17,6 +17,8 @@ int main(int argc, char **argv)
 		return options_version();
 	if (options.doc != NULL)
 		return options_print_doc(options.doc);
+	if (options.offline != NULL)
+		return options_offline(&options);
 	if (options.profile != NULL)
 		return options_profile_check(options.profile);
 	if (options.test)

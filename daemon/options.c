@@ -11,6 +11,7 @@
 #include "io/sql.h"
 #include "io/store.h"
 #include "memory.h"
+#include "offline.h"
 #include "profile_load.h"
 #include "proto/methods.h"
 
@@ -19,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_DUMP = 256, OPTION_PROFILE, OPTION_VERSION, OPTION_DOC };
+enum { OPTION_DUMP = 256, OPTION_PROFILE, OPTION_VERSION, OPTION_DOC, OPTION_OFFLINE, OPTION_STATE };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -29,6 +30,8 @@ static const struct option long_options[] = {
 	{ "profile-check", required_argument, NULL, OPTION_PROFILE },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "print-doc", required_argument, NULL, OPTION_DOC },
+	{ "offline", required_argument, NULL, OPTION_OFFLINE },
+	{ "state", required_argument, NULL, OPTION_STATE },
 	{ 0 },
 };
 
@@ -62,6 +65,12 @@ int options_parse(struct options *out, int argc, char **argv, struct fail *fail)
 		case OPTION_DOC:
 			options.doc = optarg;
 			break;
+		case OPTION_OFFLINE:
+			options.offline = optarg;
+			break;
+		case OPTION_STATE:
+			options.state = optarg;
+			break;
 		default:
 			return fail_set(fail, -EINVAL, c == ':' ? "%s needs a value; see upgd(8)" : "unknown option %s; see upgd(8)", argv[optind - 1]);
 		}
@@ -70,6 +79,8 @@ int options_parse(struct options *out, int argc, char **argv, struct fail *fail)
 		return fail_set(fail, -EINVAL, "%s: upgd takes options only; see upgd(8)", argv[optind]);
 	if (options.dump && !options.test)
 		return fail_set(fail, -EINVAL, "--dump goes with -t");
+	if (options.state != NULL && options.offline == NULL)
+		return fail_set(fail, -EINVAL, "--state goes with --offline; the daemon's own is state_dir in upgd.conf(5)");
 	*out = options;
 	return 0;
 }
@@ -243,6 +254,16 @@ int options_print_doc(const char *what)
 		}
 	}
 	(void)fprintf(stderr, "upgd: --print-doc %s: should be config, states, records or methods\n", what);
+	return EXIT_FAILURE;
+}
+
+int options_offline(const struct options *options)
+{
+	if (strcmp(options->offline, "status") == 0)
+		return offline_run(OFFLINE_STATUS, options->config, options->state);
+	if (strcmp(options->offline, "runbook") == 0)
+		return offline_run(OFFLINE_RUNBOOK, options->config, options->state);
+	(void)fprintf(stderr, "upgd: --offline %s: should be status or runbook\n", options->offline);
 	return EXIT_FAILURE;
 }
 

@@ -10,6 +10,8 @@ struct options {
 	const char *config;  /* -c */
 	const char *profile; /* --profile-check FILE; NULL: not asked */
 	const char *doc;     /* --print-doc WHAT; NULL: not asked */
+	const char *offline; /* --offline WHAT; NULL: not asked */
+	const char *state;   /* --state DIR; NULL: that of the configuration */
 	bool test, dump, version;
 	enum log_level log;
 };
@@ -22,3 +24,4 @@ int options_test(const struct options *options);
 int options_profile_check(const char *path);
 int options_print_doc(const char *what);
 int options_version(void);
+int options_offline(const struct options *options);

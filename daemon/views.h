@@ -18,6 +18,8 @@ struct site;
 struct store;
 struct views;
 
+struct json_object;
+
 struct views_options { /* all borrowed, longer-lived */
 	struct loop *loop;
 	struct store *store;
@@ -34,6 +36,9 @@ void views_free(struct views *views);
 
 /* A control_handle_fn. */
 void views_handle(void *arg, struct control_call *call);
+
+/* What Status answers; owned by the caller. */
+struct json_object *views_status(const struct views *views);
 
 /* Every record as it is applied, folded ones too. */
 void views_applied(struct views *views, const struct rollout *rollout, const struct record *record);

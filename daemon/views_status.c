@@ -281,6 +281,11 @@ struct json_object *view_status_reply(const struct views *views)
 	return reply;
 }
 
+struct json_object *views_status(const struct views *views)
+{
+	return view_status_reply(views);
+}
+
 void view_status(struct views *views, struct control_call *call)
 {
 	bool more = control_call_wants_more(call);

@@ -19,15 +19,37 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-static int lock_refused(const struct store_dir *dir, struct fail *fail)
+static void holder_read(int fd, char pid[static 32])
 {
-	char pid[32] = "";
-	ssize_t n = pread(dir->lock_fd, pid, sizeof(pid) - 1, 0);
+	ssize_t n = pread(fd, pid, 31, 0);
 	pid[n > 0 ? (size_t)n : 0] = '\0';
 	pid[strcspn(pid, "\n")] = '\0';
+	if (pid[0] == '\0')
+		(void)snprintf(pid, 32, "unknown");
+}
+
+static int lock_refused(const struct store_dir *dir, struct fail *fail)
+{
+	char pid[32];
+	holder_read(dir->lock_fd, pid);
 	return fail_set(fail, -EBUSY,
-		"%s is in use by another upgd (pid %s): stop that one first, or give this one another state directory",
-		dir->path, pid[0] != '\0' ? pid : "unknown");
+		"%s is in use by another upgd (pid %s): stop that one first, or give this one another state directory", dir->path, pid);
+}
+
+/* Asked by trying: a shared lock, given back at once. */
+bool store_dir_is_held(const char *path, char pid[static 32])
+{
+	char *name;
+	if (asprintf(&name, "%s/lock", path) < 0)
+		abort();
+	int fd = open(name, O_RDONLY | O_CLOEXEC);
+	free(name);
+	bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	if (held)
+		holder_read(fd, pid);
+	if (fd >= 0)
+		close(fd);
+	return held;
 }
 
 static int lock_take(struct store_dir *dir, struct fail *fail)

@@ -20,6 +20,9 @@ struct store_dir {
 must_check int store_dir_open(struct store_dir *dir, const char *path, struct fail *fail);
 void store_dir_close(struct store_dir *dir); /* keeps the files; fine on a zeroed struct with fds of -1 */
 
+/* True if a daemon holds the lock of this directory; its pid as text, for people. Takes nothing, makes nothing. */
+must_check bool store_dir_is_held(const char *path, char pid[static 32]);
+
 /* True if DIR/ballast is there with its full size, laid now if it was not. False: no room for it and some air above. */
 must_check bool store_dir_lay_ballast(const struct store_dir *dir, size_t bytes);
 bool store_dir_drop_ballast(const struct store_dir *dir); /* true if there was one */
