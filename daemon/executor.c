@@ -204,7 +204,7 @@ static void verify(struct flight *f)
 {
 	const struct step *step = flight_step(f);
 	if (f->effect.dir == DIR_UNDO)
-		ask_probes(f, step->undo_verify, step->n_undo_verify, step->within_ms);
+		ask_probes(f, step->undo_verify, step->n_undo_verify, f->effect.resolve ? 0 : step->within_ms);
 	else if (f->effect.resolve && step->n_done_when > 0)
 		ask_probes(f, step->done_when, step->n_done_when, 0);
 	else

@@ -43,7 +43,7 @@ static bool send_question(struct rollout *r, struct out *out, uint32_t unit, enu
 	effect->step = u->step;
 	effect->dir = u->dir;
 	effect->attempt = u->attempt;
-	effect->resolve = u->phase == PHASE_RESOLVE;
+	effect->resolve = u->phase == PHASE_RESOLVE || (u->dir == DIR_UNDO && u->phase == PHASE_NEXT); /* as it is now: nobody waits for it to become so */
 	r->live[unit].busy = (uint8_t)busy;
 	r->live[unit].why.kind = WHY_NONE;
 	return true;
@@ -346,6 +346,8 @@ static bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 	}
 	if (verdict == FLOOR_STOPS)
 		return back_stays(r, out, unit, which, value);
+	if (u->attempt > 1 && step->n_undo_verify > 0 && !live->asked_undone) /* a tool refuses what a person has undone */
+		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
 	return send_action(r, out, unit, step, &step->undo);
 }
 
@@ -445,7 +447,9 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 			(void)undo_passed(r, out, ev->unit, was_first);
 		return;
 	}
-	if (u->phase != PHASE_RESOLVE)
+	if (u->dir == DIR_UNDO && u->phase == PHASE_NEXT)
+		live->asked_undone = true;
+	else if (u->phase != PHASE_RESOLVE)
 		step_failed(r, out, ev->unit, ev->text != NULL ? ev->text : "the check after it does not hold");
 	else if (step->resolve == RESOLVE_PROBE && u->attempt < RERUNS_MAX)
 		retry_record(r, out, ev->unit, "its answer was lost; the probe says it is not done");

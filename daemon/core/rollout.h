@@ -90,6 +90,7 @@ struct live {
 	uint8_t busy;        /* enum live_busy */
 	bool gate_open;      /* asked and answered yes, with facts from after the question */
 	bool asked;          /* done_when of the step at hand was asked: no */
+	bool asked_undone;   /* a try to undo it has failed, and its check was asked: it is not undone */
 	bool late;           /* over its timeout: the waiting is shown, the work goes on */
 	uint64_t gate_at;    /* boot ms when the gate was last asked */
 	uint64_t retry_at;   /* boot ms: not before */
