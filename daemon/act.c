@@ -37,11 +37,19 @@ static void act_cancel(struct flight *f)
 	free(act);
 }
 
+static const char *act_trouble(struct flight *f, char *buf, size_t size)
+{
+	const struct act *act = f->work;
+	buf[0] = '\0';
+	return act->request != NULL ? runner_trouble(act->request, buf, size) : buf;
+}
+
 static struct act *act_new(struct flight *f)
 {
 	struct act *act = memory_need(calloc(1, sizeof(*act)));
 	f->work = act;
 	f->cancel = act_cancel;
+	f->trouble = act_trouble;
 	return act;
 }
 

@@ -32,6 +32,7 @@ struct flight {
 	struct loop_timer *timer;       /* of the part that carries it out */
 	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
 	void *work;                     /* of the part that carries it out */
+	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting; NULL: nothing ever is */
 };
 
 struct rollout *flight_rollout(const struct flight *flight);

@@ -454,6 +454,17 @@ const char *executor_balancer_error(const struct executor *x, const char *balanc
 	return watch_error(x->watch, balancer);
 }
 
+const char *executor_trouble(const struct executor *x, uint32_t unit, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	for (struct flight *f = x->flights; f != NULL && buf[0] == '\0'; f = f->next) {
+		/* An answer that is on its way has taken work over. */
+		if (f->effect.kind == EFFECT_ACT && f->effect.unit == unit && f->trouble != NULL && f->timer == NULL)
+			(void)f->trouble(f, buf, size);
+	}
+	return buf;
+}
+
 const char *executor_captures(const struct executor *x, uint32_t unit)
 {
 	return captures_text(&x->captures, unit);

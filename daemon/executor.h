@@ -28,5 +28,8 @@ void executor_watch(struct executor *executor, bool on);
 struct haproxy_snapshot;
 const char *executor_balancer_error(const struct executor *executor, const char *balancer); /* NULL: all processes answer and agree */
 
+/* What is wrong with the waiting for the unit's action: no way to its host, and why. "": nothing. */
+const char *executor_trouble(const struct executor *executor, uint32_t unit, char *buf, size_t size);
+
 /* The captures of a unit as JSON, for show; NULL: none. Borrowed. */
 const char *executor_captures(const struct executor *executor, uint32_t unit);

@@ -3,6 +3,7 @@
 #include "views_parts.h"
 
 #include "core/explain.h"
+#include "executor.h"
 #include "io/loop.h"
 #include "memory.h"
 
@@ -116,6 +117,9 @@ const char *view_why(const struct views *views, const struct rollout *r, uint32_
 	const char *reason = unit < views->n_reasons ? views->reasons[unit] : NULL;
 	if (why.kind != WHY_NONE)
 		return why_text(r, unit, &why, buf, size);
+	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
+	if (active && views->with.executor != NULL && executor_trouble(views->with.executor, unit, buf, size)[0] != '\0')
+		return buf;
 	if (u->state == UNIT_RUNNING && r->live[unit].late)
 		(void)snprintf(buf, size, "over its time; the work goes on and is waited for");
 	else if (reason != NULL && u->state != UNIT_DONE)

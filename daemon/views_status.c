@@ -200,8 +200,9 @@ static struct json_object *now_units(const struct views *views, const struct rol
 }
 
 /* 0: none of a person's business; else lower is worse. */
-static int badness(const struct rollout *r, uint32_t unit)
+static int badness(const struct views *views, const struct rollout *r, uint32_t unit)
 {
+	char trouble[16];
 	const struct unit *u = &r->units[unit];
 	const struct live *live = &r->live[unit];
 	if (u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN)
@@ -212,7 +213,8 @@ static int badness(const struct rollout *r, uint32_t unit)
 		return 0;
 	if (u->state == UNIT_RUNNING && (live->why.kind == WHY_APPROVAL || live->why.kind == WHY_CONTESTED))
 		return 3;
-	if (u->state == UNIT_RUNNING && live->late)
+	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
+	if (active && (live->late || (views->with.executor != NULL && executor_trouble(views->with.executor, unit, trouble, sizeof(trouble))[0] != '\0')))
 		return 4;
 	bool long_check = live->why.kind == WHY_CHECK && live->why.since_boot != 0 && loop_boot_ms() > live->why.since_boot + CHECK_SHOWN_MS;
 	return u->state == UNIT_WAITING && long_check && r->stage_why[u->stage].kind == WHY_NONE ? 5 : 0;
@@ -223,7 +225,7 @@ static struct json_object *attention(const struct views *views, const struct rol
 	struct json_object *array = json_object_new_array();
 	for (int bad = 1; bad <= 5; bad++)
 		for (uint32_t i = 0; i < r->n_units && json_object_array_length(array) < VIEWS_FEW; i++)
-			if (badness(r, i) == bad)
+			if (badness(views, r, i) == bad)
 				json_object_array_add(array, view_unit(views, r, i));
 	return array;
 }

@@ -5,17 +5,19 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <time.h>
 #include <unistd.h>
 
 struct stat_line {
 	char comm[32];
 	char state;
-	int pgrp;
+	int session;
 	unsigned long long start;
 };
 
@@ -33,8 +35,8 @@ static bool stat_read(pid_t pid, struct stat_line *line)
 	if (name == NULL || end == NULL || end < name)
 		return false;
 	(void)snprintf(line->comm, sizeof(line->comm), "%.*s", (int)(end - name - 1), name + 1);
-	return sscanf(end + 1, " %c %*d %d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-		       &line->state, &line->pgrp, &line->start) == 3;
+	return sscanf(end + 1, " %c %*d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+		       &line->state, &line->session, &line->start) == 3;
 }
 
 uint64_t proc_starttime(pid_t pid)
@@ -63,18 +65,53 @@ static pid_t next_pid(DIR *proc)
 	return 0;
 }
 
-size_t proc_group_alive(pid_t pgid)
+static void note(struct proc_found *found, pid_t pid, const struct stat_line *line)
 {
+	found->pid = pid;
+	found->starttime = line->start;
+	found->task[0] = '\0';
+	memcpy(found->comm, line->comm, sizeof(line->comm));
+}
+
+size_t proc_session(pid_t leader, uint64_t starttime, struct proc_found *found, size_t max)
+{
+	struct stat_line line;
+	/* A number in use as a session's is given to nobody; if its leader is another one, ours is empty since long. */
+	if (leader <= 0 || (stat_read(leader, &line) && line.start != starttime))
+		return 0;
 	DIR *proc = opendir("/proc");
 	if (proc == NULL)
 		return 0;
 	size_t n = 0;
-	struct stat_line line;
-	for (pid_t pid; (pid = next_pid(proc)) != 0;)
-		if (stat_read(pid, &line) && line.pgrp == pgid && line.state != 'Z' && line.state != 'X')
-			n++;
+	for (pid_t pid; (pid = next_pid(proc)) != 0;) {
+		if (!stat_read(pid, &line) || line.session != leader || line.start < starttime || line.state == 'Z' || line.state == 'X')
+			continue;
+		if (n < max)
+			note(&found[n], pid, &line);
+		n++;
+	}
 	closedir(proc);
 	return n;
+}
+
+int proc_kill(pid_t pid, uint64_t starttime, int signal)
+{
+	/* A pidfd, so that the process that is looked at is the one that gets the signal. */
+	close_cleanup int fd = pidfd_open(pid, 0);
+	if (fd < 0)
+		return -errno;
+	if (proc_starttime(pid) != starttime)
+		return -ESRCH;
+	return pidfd_send_signal(fd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+void proc_session_kill(pid_t leader, uint64_t starttime, int signal)
+{
+	enum { SOME = 256 };
+	struct proc_found found[SOME];
+	size_t n = proc_session(leader, starttime, found, SOME);
+	for (size_t i = 0; i < n && i < SOME; i++)
+		(void)proc_kill(found[i].pid, found[i].starttime, signal);
 }
 
 /* Shells hand the environment on in an order of their own, so all of it is searched: up to what Linux takes by default. */
@@ -111,8 +148,7 @@ size_t proc_marked(const char *prefix, struct proc_found *found, size_t max)
 		if (!stat_read(pid, &line) || line.state == 'Z' || line.state == 'X')
 			continue;
 		if (n < max) {
-			found[n].pid = pid;
-			memcpy(found[n].comm, line.comm, sizeof(line.comm));
+			note(&found[n], pid, &line);
 			(void)snprintf(found[n].task, sizeof(found[n].task), "%.*s", (int)sizeof(found[n].task) - 1, task);
 		}
 		n++;

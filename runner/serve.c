@@ -17,6 +17,7 @@
 #include "proc.h"
 #include "proto/frame.h"
 #include "proto/json.h"
+#include "status.h"
 #include "supervise.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ struct request {
 	struct task task;         /* to look at, if it is told: the lock, and no more */
 	int inotify;
 	bool told;                /* that it runs */
+	bool told_half;           /* that it runs without its supervisor */
 	bool spawned;             /* we started its supervisor */
 	bool is_edit;
 };
@@ -158,10 +160,30 @@ static void request_wait(struct serve *serve, struct request *request, struct ta
 	task_close(&request->task);
 	/* A lock file of our own: the one that claimed it must not stay open here. */
 	(void)!task_open(serve->store, task->name, &request->task, NULL);
-	if (request->told)
+	bool half = task->left[0] != '\0';
+	if (request->told && (!half || request->told_half))
 		return;
 	request->told = true;
-	answer_state(serve, request->id, "running", NULL);
+	request->told_half = half;
+	answer_state(serve, request->id, "running", half ? task->left : NULL);
+}
+
+/*
+ * Its records are no more: somebody removed them. What had been told to run must not be said to be refused, and what runs under this
+ * id must not be run again.
+ */
+static bool is_stripped(struct serve *serve, const struct request *request, const struct task *task)
+{
+	char path[PATH_MAX + TASK_NAME_MAX];
+	(void)snprintf(path, sizeof(path), "%s/%s", serve->store->path, task->name);
+	return task->fresh && !request->is_edit && (request->told || proc_marked(path, NULL, 0) > 0);
+}
+
+static void answer_gone(struct serve *serve, const struct request *request, const struct fail *fail)
+{
+	char text[sizeof(fail->text) + 100];
+	(void)snprintf(text, sizeof(text), "it was started, and its records cannot be used any more, so what it did is unknown: %s", fail->text);
+	answer_state(serve, request->id, "lost", text);
 }
 
 /* Runs it, attaches to it or finds its end. False: answered for good, the request may go. */
@@ -170,6 +192,14 @@ static bool request_go(struct serve *serve, struct request *request)
 	struct fail fail = { .code = 0 };
 	struct task task;
 	int code = task_claim(serve->store, request->id, request->spec, &task, &fail);
+	if (code < 0 && request->told) {
+		answer_gone(serve, request, &fail);
+		return false;
+	}
+	if (code == 0 && is_stripped(serve, request, &task)) {
+		task_lost(serve->store, &task, "its records were removed while it ran");
+		code = TASK_ENDED;
+	}
 	if (code == TASK_ENDED) {
 		answer_end(serve, request->id, &task);
 		task_close(&task);
@@ -334,6 +364,18 @@ static void on_cancel(struct serve *serve, const char *id, struct json_object *m
 		answer_state(serve, id, "refused", fail.text);
 }
 
+static void on_list(struct serve *serve, const char *id, struct json_object *message)
+{
+	(void)message;
+	free_cleanup char *text = status_list(serve->store);
+	json_cleanup struct json_object *answer = json_object_new_object();
+	json_add_str(answer, "id", id);
+	json_add_str(answer, "state", "exited");
+	json_add_int(answer, "code", 0);
+	json_add_str(answer, "out", text);
+	send_json(serve, answer);
+}
+
 static void on_ping(struct serve *serve, const char *id, struct json_object *message)
 {
 	(void)message;
@@ -353,6 +395,7 @@ static const struct {
 	{ "read", on_read },
 	{ "ack", on_ack },
 	{ "cancel", on_cancel },
+	{ "list", on_list },
 	{ "ping", on_ping },
 };
 

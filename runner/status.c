@@ -8,10 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+enum { LIST_MAX = 1000 };
 
 /* The command with its references to secrets, or the edit. */
 static void describe(struct json_object *spec, char *text, size_t size)
@@ -74,7 +77,7 @@ static size_t orphans_print(const struct store *store)
 		struct task task;
 		bool running = false;
 		if (task_open(store, name, &task, NULL) == 0) {
-			running = task_is_locked(&task);
+			running = task_runs(&task);
 			task_close(&task);
 		}
 		if (running)
@@ -85,10 +88,51 @@ static size_t orphans_print(const struct store *store)
 	return orphans;
 }
 
-int status_print(const struct store *store)
+static DIR *tasks_open(const struct store *store)
 {
 	int fd = openat(store->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	return fd < 0 ? NULL : fdopendir(fd);
+}
+
+/* One pass over the tasks; returns how many lines it wrote. */
+static size_t list_those(const struct store *store, FILE *out, bool running, size_t max)
+{
+	DIR *dir = tasks_open(store);
+	size_t n = 0;
+	struct dirent *entry;
+	while (dir != NULL && n < max && (entry = readdir(dir)) != NULL) {
+		struct task task;
+		if (entry->d_name[0] == '.' || task_open(store, entry->d_name, &task, NULL) < 0)
+			continue;
+		const char *id = NULL;
+		json_cleanup struct json_object *spec = task_record(&task, "spec", NULL);
+		bool runs = task_runs(&task), ended = !runs && (task_has(&task, "exit") || task_has(&task, "started"));
+		if (spec != NULL && json_get_str(spec, "id", &id, NULL) == 0 && (running ? runs : ended))
+			n += fprintf(out, "%s %s\n", running ? "running" : "ended", id) > 0;
+		task_close(&task);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return n;
+}
+
+char *status_list(const struct store *store)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	if (out == NULL)
+		abort();
+	size_t n = list_those(store, out, true, LIST_MAX);
+	(void)list_those(store, out, false, LIST_MAX - n);
+	if (fclose(out) != 0)
+		abort();
+	return text;
+}
+
+int status_print(const struct store *store)
+{
+	DIR *dir = tasks_open(store);
 	if (dir == NULL) {
 		(void)fprintf(stderr, "upgd-run: cannot list %s: %s\n", store->path, strerror(errno));
 		return 1;

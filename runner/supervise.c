@@ -10,13 +10,13 @@
  *   5. keep the output, watch the deadline
  *   6. `exit`, durable
  *
- * Killed with SIGKILL, the supervisor takes the program with it (PDEATHSIG); what the program had started may live on and is
- * named in the "lost" record. The exit record's place on the disk is taken before the program starts, so that a program which
+ * Killed with SIGKILL, the supervisor takes the program with it (PDEATHSIG); what the program had started may live on, and is waited for
+ * before "lost" is said (task.c). The exit record's place on the disk is taken before the program starts, so that a program which
  * fills the disk can still be reported.
  *
- * On a deadline the whole process group gets TERM, and KILL after the grace. The program's zombie is kept until then, so that
- * the number of its group cannot belong to anybody else. After a normal end the rest of the group is left alone: it may be a
- * service that the program started.
+ * On a deadline the whole session gets TERM, and KILL after the grace. The program's zombie is kept until then, so that the number of its
+ * session cannot belong to anybody else. After a normal end the rest is left alone: it may be a service that the program started. What
+ * calls setsid() is no part of the task any more, as a daemon wants it; it is named in the record of a task that was ended.
  */
 #include "supervise.h"
 
@@ -40,7 +40,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { GRACE_MS = 10000, GROUP_POLL_MS = 50, EXIT_ROOM = 4096, SAVE_MS = 1000, CHUNK = 64 << 10 };
+enum { GRACE_MS = 10000, SESSION_POLL_MS = 50, EXIT_ROOM = 4096, SAVE_MS = 1000, CHUNK = 64 << 10 };
 
 struct command {
 	char **argv, **env; /* owned, secrets put in */
@@ -59,6 +59,7 @@ struct supervisor {
 	pid_t pid;
 	int out_fd, signal_fd;
 	uint64_t started_ms, saved_ms, grace_ms;
+	uint64_t starttime; /* of the program, in ticks */
 	uint64_t kill_ms;  /* when TERM becomes KILL; 0: no TERM yet */
 	enum ending ending;
 	bool ended;        /* the program has; it is a zombie */
@@ -178,7 +179,8 @@ static int exit_save(struct supervisor *sup, struct json_object *record)
 		if (err == 0 && (ftruncate(fd, (off_t)len) < 0 || fsync(fd) < 0 ||
 					renameat(sup->task.dir_fd, "exit.tmp", sup->task.dir_fd, "exit") < 0 || fsync(sup->task.dir_fd) < 0))
 			err = -errno;
-		if (err == 0 || tries == 60)
+		/* The directory itself is gone: nobody will look there. */
+		if (err == 0 || err == -ENOENT || tries == 60)
 			return err == 0 ? 0 : 1;
 		(void)poll(NULL, 0, 1000);
 	}
@@ -226,9 +228,10 @@ static int started_save(struct supervisor *sup, struct fail *fail)
 {
 	char boot[64];
 	proc_boot_id(boot);
+	sup->starttime = proc_starttime(sup->pid);
 	json_cleanup struct json_object *record = json_object_new_object();
 	json_add_int(record, "pid", sup->pid);
-	json_add_int(record, "starttime", (int64_t)proc_starttime(sup->pid));
+	json_add_int(record, "starttime", (int64_t)sup->starttime);
 	json_add_int(record, "supervisor", getpid());
 	json_add_int(record, "supervisor_starttime", (int64_t)proc_starttime(getpid()));
 	json_add_str(record, "boot_id", boot);
@@ -300,7 +303,8 @@ static void end_begin(struct supervisor *sup, enum ending why)
 		return;
 	sup->ending = why;
 	sup->kill_ms = proc_boot_ms() + sup->grace_ms;
-	(void)kill(-sup->pid, SIGTERM);
+	proc_session_kill(sup->pid, sup->starttime, SIGTERM);
+	proc_session_kill(sup->pid, sup->starttime, SIGCONT); /* the stopped ones, too, may want to end well */
 }
 
 static void on_signal(struct supervisor *sup)
@@ -318,8 +322,10 @@ static void on_time(struct supervisor *sup, uint64_t now)
 {
 	if (sup->command.deadline_ms > 0 && now >= sup->started_ms + sup->command.deadline_ms)
 		end_begin(sup, OVERDUE);
-	if (sup->kill_ms != 0 && now >= sup->kill_ms && !sup->killed) {
+	/* More than once: a process may be born between the look and the signal. */
+	if (sup->kill_ms != 0 && now >= sup->kill_ms) {
 		(void)kill(-sup->pid, SIGKILL);
+		proc_session_kill(sup->pid, sup->starttime, SIGKILL);
 		sup->killed = true;
 	}
 	if (sup->dirty && now >= sup->saved_ms + SAVE_MS)
@@ -331,7 +337,7 @@ static int patience(const struct supervisor *sup, uint64_t now)
 {
 	uint64_t at = UINT64_MAX;
 	if (sup->ended)
-		return GROUP_POLL_MS;
+		return SESSION_POLL_MS;
 	if (sup->kill_ms != 0)
 		at = sup->killed ? UINT64_MAX : sup->kill_ms;
 	else if (sup->command.deadline_ms > 0)
@@ -349,7 +355,7 @@ static bool is_over(const struct supervisor *sup, uint64_t now)
 	if (!sup->ended)
 		return false;
 	/* KILL cannot be refused, but a process may hang in the kernel: not for ever. */
-	return sup->ending == RUNNING || (sup->killed && now > sup->kill_ms + 2000) || proc_group_alive(sup->pid) == 0;
+	return sup->ending == RUNNING || (sup->killed && now > sup->kill_ms + 2000) || proc_session(sup->pid, sup->starttime, NULL, 0) == 0;
 }
 
 static void watch(struct supervisor *sup)
@@ -383,7 +389,7 @@ static void timeout_describe(const struct supervisor *sup, struct json_object *r
 	if (sup->killed)
 		at += snprintf(text + at, sizeof(text) - (size_t)at, ", with SIGKILL as it did not heed SIGTERM");
 	if (n > 0)
-		at += snprintf(text + at, sizeof(text) - (size_t)at, "; %zu of its processes left its group and still run:", n);
+		at += snprintf(text + at, sizeof(text) - (size_t)at, "; %zu of its processes left its session and still run:", n);
 	for (size_t i = 0; i < n && i < 4; i++)
 		at += snprintf(text + at, sizeof(text) - (size_t)at, " %d (%s)", (int)left[i].pid, left[i].comm);
 	json_add_str(record, "error", text);

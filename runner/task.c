@@ -11,7 +11,8 @@
  * STATE/NAME/exit      how it ended; the last word, never changed
  * STATE/.acked/NAME    the id was acknowledged: it will never run again
  *
- * lock held = running. Else: exit there = ended; started there = lost; neither = it never ran and is safe to run.
+ * lock held = running. Else: exit there = ended; started there = lost; neither = it never ran and is safe to run. Lost is said only when
+ * nobody of the program's session lives any more: before that whoever runs it again would run it twice.
  * A reader may see a directory vanish at any moment (ack in another channel); whoever would run something looks for the tombstone
  * after it has the lock and has found no exit record: ack writes the tombstone before it removes the exit record.
  */
@@ -29,7 +30,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,28 +214,78 @@ static void left_behind(const char *path, char *text, size_t size)
 }
 
 /* The record in memory is the answer even if it cannot be saved: then the next one who asks finds the same. */
-static int lost_save(const struct store *store, struct task *task)
+void task_lost(const struct store *store, struct task *task, const char *why)
 {
-	json_cleanup struct json_object *started = task_record(task, "started", NULL);
-	const char *boot = "";
-	int64_t pid = 0;
-	char now[64], path[PATH_MAX + TASK_NAME_MAX], left[200] = "", text[400];
-	proc_boot_id(now);
-	if (started != NULL) {
-		(void)!json_get_str(started, "boot_id", &boot, NULL);
-		(void)!json_get_int(started, "pid", 0, INT_MAX, &pid, NULL);
-	}
-	if (strcmp(boot, now) == 0) {
-		(void)snprintf(path, sizeof(path), "%s/%s", store->path, task->name);
-		left_behind(path, left, sizeof(left));
-	}
-	(void)snprintf(text, sizeof(text), "started as pid %d, then %s before it ended: what it did is unknown%s", (int)pid,
-		strcmp(boot, now) == 0 ? "its supervisor was killed" : "the host was restarted", left);
+	char path[PATH_MAX + TASK_NAME_MAX], left[200], text[600];
+	(void)snprintf(path, sizeof(path), "%s/%s", store->path, task->name);
+	left_behind(path, left, sizeof(left));
+	(void)snprintf(text, sizeof(text), "%s: what it did is unknown%s", why, left);
 	task->exit = json_object_new_object();
 	json_add_str(task->exit, "state", "lost");
 	json_add_str(task->exit, "error", text);
 	(void)!task_save(task, "exit", task->exit, NULL);
-	return TASK_ENDED;
+}
+
+/* What `started` says. */
+struct start {
+	pid_t pid;          /* of the program, and the number of its session */
+	uint64_t starttime;
+	bool this_boot;
+};
+
+static struct start start_read(const struct task *task)
+{
+	json_cleanup struct json_object *record = task_record(task, "started", NULL);
+	int64_t pid = 0, starttime = 0;
+	const char *boot = "";
+	char now[64];
+	proc_boot_id(now);
+	if (record != NULL) {
+		(void)!json_get_int(record, "pid", 0, INT_MAX, &pid, NULL);
+		(void)!json_get_int(record, "starttime", 0, INT64_MAX, &starttime, NULL);
+		(void)!json_get_str(record, "boot_id", &boot, NULL);
+	}
+	return (struct start){ .pid = (pid_t)pid, .starttime = (uint64_t)starttime, .this_boot = strcmp(boot, now) == 0 };
+}
+
+static bool is_overdue(struct json_object *spec, const struct start *start)
+{
+	int64_t deadline = 0;
+	(void)!json_get_int(spec, "deadline_ms", 0, INT64_MAX / 2, &deadline, NULL);
+	uint64_t began = start->starttime * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	return deadline > 0 && proc_boot_ms() > began + (uint64_t)deadline;
+}
+
+/* Started once, and its supervisor is gone. */
+static int unwatched(const struct store *store, struct task *task, struct json_object *spec)
+{
+	struct proc_found found[4];
+	char why[160];
+	struct start start = start_read(task);
+	size_t n = start.this_boot ? proc_session(start.pid, start.starttime, found, 4) : 0;
+	if (n == 0) {
+		(void)snprintf(why, sizeof(why), "started as pid %d, then %s before it ended", (int)start.pid,
+			start.this_boot ? "its supervisor was killed" : "the host was restarted");
+		task_lost(store, task, why);
+		return TASK_ENDED;
+	}
+	/* Nobody is left who could wait out a grace. */
+	if (is_overdue(spec, &start) || task_has(task, "cancel"))
+		proc_session_kill(start.pid, start.starttime, SIGKILL);
+	int at = snprintf(task->left, sizeof(task->left), "its supervisor was killed; %zu of its processes still run and are waited for:", n);
+	for (size_t i = 0; i < n && i < 4; i++)
+		at += snprintf(task->left + at, sizeof(task->left) - (size_t)at, " %d (%s)", (int)found[i].pid, found[i].comm);
+	return TASK_HALF;
+}
+
+bool task_runs(const struct task *task)
+{
+	if (task_is_locked(task))
+		return true;
+	if (task_has(task, "exit") || !task_has(task, "started"))
+		return false;
+	struct start start = start_read(task);
+	return start.this_boot && proc_session(start.pid, start.starttime, NULL, 0) > 0;
 }
 
 static int same_request(const struct task *task, struct json_object *spec, struct fail *fail)
@@ -267,7 +317,8 @@ static int claim_decide(const struct store *store, struct json_object *spec, str
 		return fail_set(fail, -EALREADY, "this id was run and acknowledged before");
 	}
 	if (task_has(task, "started"))
-		return lost_save(store, task);
+		return unwatched(store, task, spec);
+	task->fresh = !has_spec;
 	return has_spec ? 0 : task_save(task, "spec", spec, fail);
 }
 
@@ -332,17 +383,6 @@ void task_ack(const struct store *store, const char *id)
 	task_close(&task);
 }
 
-/* A pidfd, so that the process that is looked at is the one that gets the signal. */
-static int signal_exactly(pid_t pid, uint64_t starttime, int signal)
-{
-	close_cleanup int fd = pidfd_open(pid, 0);
-	if (fd < 0)
-		return -errno;
-	if (proc_starttime(pid) != starttime)
-		return -ESRCH;
-	return pidfd_send_signal(fd, signal, NULL, 0) < 0 ? -errno : 0;
-}
-
 int task_cancel(const struct store *store, const char *id, struct fail *fail)
 {
 	char name[TASK_NAME_MAX];
@@ -352,11 +392,14 @@ int task_cancel(const struct store *store, const char *id, struct fail *fail)
 		err = task_open(store, name, &task, fail);
 	if (err < 0)
 		return err;
-	if (task_has(&task, "exit") || !task_is_locked(&task)) {
+	if (task_has(&task, "exit") || !task_runs(&task)) {
 		task_close(&task);
 		return 1;
 	}
-	/* First the level, then the wake-up: a supervisor that has not written `started` yet looks for the level after it has. */
+	/*
+	 * First the level, then the wake-up: a supervisor that has not written `started` yet looks for the level after it has. Where the
+	 * supervisor is gone, whoever asks for the task acts on it.
+	 */
 	close_cleanup int fd = openat(task.dir_fd, "cancel", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		err = fail_set(fail, -errno, "cannot make %s/%s/cancel: %s", store->path, name, strerror(errno));
@@ -364,7 +407,7 @@ int task_cancel(const struct store *store, const char *id, struct fail *fail)
 	int64_t pid = 0, starttime = 0;
 	if (err == 0 && started != NULL && json_get_int(started, "supervisor", 1, INT_MAX, &pid, fail) == 0 &&
 		json_get_int(started, "supervisor_starttime", 1, INT64_MAX, &starttime, fail) == 0)
-		(void)signal_exactly((pid_t)pid, (uint64_t)starttime, SIGTERM);
+		(void)proc_kill((pid_t)pid, (uint64_t)starttime, SIGTERM);
 	task_close(&task);
 	return err;
 }
@@ -377,7 +420,7 @@ void task_state(const struct task *task, char *text, size_t size)
 	json_cleanup struct json_object *exit = task_record(task, "exit", NULL);
 	int64_t code = 0, signal = 0;
 	if (exit == NULL || json_get_str(exit, "state", &state, NULL) != 0) {
-		(void)snprintf(text, size, "%s", locked ? "running" : task_has(task, "started") ? "lost" : "claimed");
+		(void)snprintf(text, size, "%s", locked ? "running" : task_runs(task) ? "unwatched" : task_has(task, "started") ? "lost" : "claimed");
 		return;
 	}
 	(void)snprintf(text, size, "%s", state);

@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -38,6 +39,7 @@ enum {
 	BEAT_MS = 15000,     /* ping; two in a row without a byte back: lost */
 	IDLE_MS = 60000,
 	REAP_MS = 20,
+	TROUBLE_MS = 2000, /* a channel that is back before is nobody's business */
 	MESSAGE_MAX = 1 << 20,
 	SPEC_MAX = 60 << 10,
 	ID_MAX = 200,
@@ -55,6 +57,7 @@ struct runner_request {
 	uint64_t patience_ms;
 	struct loop_timer *timer;   /* patience */
 	bool running;               /* said so on this channel */
+	char trouble[240];          /* and what else it said then */
 	struct json_object *answer; /* owned; what result borrows from */
 	char error[480];
 	struct runner_result result;
@@ -85,6 +88,8 @@ struct runner {
 	char said[STDERR_MAX + 1]; /* the end of its standard error */
 	size_t n_said;
 	char error[480];     /* why the channel is not there; "" = not tried */
+	uint64_t away_ms;    /* boot time: since when it is not; 0: it is, or was not tried */
+	int64_t away_wall;
 };
 
 static void *xalloc(void *memory)
@@ -246,6 +251,20 @@ static void result_fill(struct runner_request *request)
 	(void)snprintf(request->error, sizeof(request->error), "%s: %.400s", request->runner->name, error != NULL ? error : "no reason given");
 }
 
+static void on_running(struct runner *runner, const char *id, struct json_object *message)
+{
+	const char *trouble = "";
+	(void)!json_get_str(message, "error", &trouble, NULL);
+	for (struct runner_request *request = runner->open; request != NULL; request = request->next) {
+		if (strcmp(request->id, id) != 0)
+			continue;
+		runner->backoff_ms = 0;
+		request->running = true;
+		(void)snprintf(request->trouble, sizeof(request->trouble), "%s", trouble);
+		loop_timer_clear(request->timer);
+	}
+}
+
 static int on_answer(struct runner *runner, struct json_object *message)
 {
 	static const char *const words[] = { [RUNNER_EXITED] = "exited", [RUNNER_TIMEOUT] = "timeout", [RUNNER_LOST] = "lost",
@@ -253,19 +272,17 @@ static int on_answer(struct runner *runner, struct json_object *message)
 	const char *id = "", *state = "";
 	if (json_get_str(message, "id", &id, NULL) != 0 || json_get_str(message, "state", &state, NULL) != 0)
 		return -EPROTO;
-	bool running = strcmp(state, "running") == 0;
+	if (strcmp(state, "running") == 0) {
+		on_running(runner, id, message);
+		return 0;
+	}
 	struct runner_request *request = runner->open;
-	while (request != NULL && (strcmp(request->id, id) != 0 || (running && request->running)))
+	while (request != NULL && strcmp(request->id, id) != 0)
 		request = request->next;
 	/* Cancelled here, or a ping. */
 	if (request == NULL)
 		return 0;
 	runner->backoff_ms = 0;
-	if (running) {
-		request->running = true;
-		loop_timer_clear(request->timer);
-		return 0;
-	}
 	for (enum runner_state i = RUNNER_EXITED; i <= RUNNER_REFUSED; i++) {
 		if (strcmp(state, words[i]) != 0)
 			continue;
@@ -281,6 +298,7 @@ static void on_greeting(struct runner *runner)
 {
 	runner->channel = READY;
 	runner->error[0] = '\0';
+	runner->away_ms = 0;
 	for (struct runner_request *request = runner->open; request != NULL; request = request->next)
 		channel_send(runner, request->text, request->len);
 	if (runner->n_acks > 0)
@@ -374,10 +392,15 @@ static void channel_lost(struct runner *runner, const char *why)
 {
 	const char *said = stderr_tail(runner);
 	(void)snprintf(runner->error, sizeof(runner->error), "%.150s%s%.300s", why, said[0] != '\0' ? ": " : "", said);
+	if (runner->away_ms == 0) {
+		runner->away_ms = loop_boot_ms();
+		runner->away_wall = loop_wall_ms();
+	}
 	channel_close(runner);
 	for (struct runner_request *request = runner->open; request != NULL; request = request->next) {
 		if (request->running)
 			patience_begin(request);
+		request->trouble[0] = '\0';
 		request->running = false;
 	}
 	if (runner->open == NULL && runner->n_acks == 0) {
@@ -671,6 +694,29 @@ struct runner_request *runner_read(struct runner *runner, const char *file, uint
 	struct json_object *message = message_new("read", id);
 	bool good = add_exactly(message, "file", file);
 	return request_new(runner, id, message, good ? NULL : not_utf8, patience_ms, fn, arg);
+}
+
+struct runner_request *runner_list(struct runner *runner, uint64_t patience_ms, runner_done_fn *fn, void *arg)
+{
+	char id[40];
+	(void)snprintf(id, sizeof(id), "list-%" PRIu64, ++runner->n_reads);
+	return request_new(runner, id, message_new("list", id), NULL, patience_ms, fn, arg);
+}
+
+const char *runner_trouble(const struct runner_request *request, char *buf, size_t size)
+{
+	const struct runner *runner = request->runner;
+	buf[0] = '\0';
+	if (request->trouble[0] != '\0')
+		(void)snprintf(buf, size, "%s: %s", runner->name, request->trouble);
+	if (request->trouble[0] != '\0' || runner->away_ms == 0 || loop_boot_ms() - runner->away_ms < TROUBLE_MS)
+		return buf;
+	char since[16];
+	struct tm tm;
+	const time_t at = (time_t)(runner->away_wall / 1000);
+	(void)strftime(since, sizeof(since), "%H:%M:%S", localtime_r(&at, &tm));
+	(void)snprintf(buf, size, "%s: no runner since %s: %s", runner->name, since, runner->error);
+	return buf;
 }
 
 void runner_cancel(struct runner_request *request)

@@ -66,5 +66,9 @@ struct runner_request *runner_start(struct runner *runner, const struct runner_t
 struct runner_request *runner_edit(struct runner *runner, const struct runner_edit *edit, uint64_t patience_ms, runner_done_fn *fn, void *arg);
 /* Reads a file of at most 64 KiB: result.out. */
 struct runner_request *runner_read(struct runner *runner, const char *file, uint64_t patience_ms, runner_done_fn *fn, void *arg);
+/* Names what the far side has: result.out is lines of "running ID" or "ended ID" (runner/PROTOCOL.md). */
+struct runner_request *runner_list(struct runner *runner, uint64_t patience_ms, runner_done_fn *fn, void *arg);
+/* What is not as it should be with the waiting, for people: no channel and why, or what the far side says. "": nothing, it runs. */
+const char *runner_trouble(const struct runner_request *request, char *buf, size_t size);
 void runner_cancel(struct runner_request *request);               /* stops waiting; the task goes on */
 void runner_ack(struct runner *runner, const char *id);           /* its exit record may be forgotten; after the outcome is durable */

@@ -355,15 +355,24 @@ static void test_supervisor_killed(void **state)
 	start(&serve, "a", "sleep 1000 & echo $! >child; echo up >up; wait", NULL);
 	await_file(path("up"));
 	json_cleanup struct json_object *record = started("a");
+	json_object_put(await(&serve, "a", "running"));
 	kill((pid_t)num(record, "supervisor"), SIGKILL);
-	json_cleanup struct json_object *end = await(&serve, "a", NULL);
-	assert_string_equal(str(end, "state"), "lost");
+	/* The program goes with it. Its child does not: no end is told, and the id is not run again, until that is gone too. */
+	json_cleanup struct json_object *half = await(&serve, "a", "running");
 	await_dead((pid_t)num(record, "pid"));
 	pid_t child = atoi(file_text(path("child")));
 	char pid[16];
 	(void)snprintf(pid, sizeof(pid), " %d ", (int)child);
-	assert_non_null(strstr(str(end, "error"), pid));
+	assert_non_null(strstr(str(half, "error"), pid));
+	serve_end(&serve, true);
+	serve = serve_start(NULL);
+	start(&serve, "a", "sleep 1000 & echo $! >child; echo up >up; wait", NULL);
+	json_cleanup struct json_object *attached = await(&serve, "a", "running");
+	assert_non_null(strstr(str(attached, "error"), pid));
 	kill(child, SIGKILL);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_string_equal(str(end, "state"), "lost");
+	assert_non_null(strstr(str(end, "error"), "its supervisor was killed"));
 	serve_end(&serve, false);
 	/* The verdict stays. */
 	serve = serve_start(NULL);

@@ -70,6 +70,12 @@ const char *executor_balancer_error(const struct executor *executor, const char 
 	return strcmp(balancer, "secondary") == 0 ? "lb2: no answer for 4 s" : NULL;
 }
 
+const char *executor_trouble(const struct executor *executor, uint32_t unit, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	return buf;
+}
+
 const char *executor_captures(const struct executor *executor, uint32_t unit)
 {
 	(void)executor;
