@@ -34,6 +34,7 @@ sys.path.insert(0, str(HERE))
 import templates  # noqa: E402
 from ports import Ports  # noqa: E402
 from procs import MARK, LabError, Procs, start_time, sweep, tail_of, wait_until  # noqa: E402
+from sshd import Sshd  # noqa: E402
 
 TOOLS = """registerserver listserver unregisterserver listdatabaseschema disableschema enableschema changeserver runupdate
 listUpdateTasks checkdatabase forceupdatetask unblockdatabase reloadconfiguration upgradeschemata createcontext disablecontext
@@ -52,8 +53,11 @@ class Node:
 
 class Lab:
 	def __init__(self, directory=None, build=None, nodes=5, schemata=12, contexts=10, release="7.10.5-40", profile=None,
-			env=None, data=(), state_file=False, seed=1):
-		"""directory: made if missing; None: a temporary one, removed at the end. contexts: mean of a schema. data: more arguments of data.py."""
+			env=None, data=(), state_file=False, seed=1, ssh=False, bare=False):
+		"""
+		directory: made if missing; None: a temporary one, removed at the end. contexts: mean of a schema. data: more arguments of data.py.
+		ssh: upgd reaches its nodes through a real sshd. bare: nodes that are directories and a runner, no more; upgd.conf is the caller's.
+		"""
 		self.is_temporary = directory is None
 		self.dir = pathlib.Path(tempfile.mkdtemp(prefix="upgd-lab-") if directory is None else directory).resolve()
 		if len(str(self.dir)) > PATH_MAX:
@@ -66,7 +70,8 @@ class Lab:
 		self.n_nodes = nodes
 		self.mark = uuid.uuid4().hex
 		self.ports = Ports()
-		self.procs = self.users = self.upgd = None
+		self.procs = self.users = self.upgd = self.sshd = None
+		self.ssh, self.bare = ssh, bare
 		self.nodes, self.capacity, self.summary = [], 0, {}
 
 	def __enter__(self):
@@ -88,12 +93,22 @@ class Lab:
 		if (self.dir / "lab.json").exists():
 			raise LabError(f"{self.dir}: a lab was here before; take another directory or remove it")
 		os.chmod(self.dir / "secrets", 0o700)
-		self._missing()
+		if not self.bare:
+			self._missing()
 		self._take_ports()
 		self.procs = Procs(self.mark, self.dir / "log", self.ports.fds())
 		self.procs.watch(self.dir if self.is_temporary else None)
 		self._write_files()
 		self.write_json(ready=False)
+		if self.ssh:
+			self.sshd = Sshd(self)
+			self.sshd.start()
+		if not self.bare:
+			self._start_site()
+			(self.dir / "upgd.conf").write_text(templates.upgd_conf(self))
+		self.write_json(ready=True)
+
+	def _start_site(self):
 		self._start_databases()
 		for name, backend, disabled in (("lb1", "be_ox", False), ("lb2", "be_ox", False), ("sec", "be_ox_new", True)):
 			self._start_balancer(name, backend, disabled)
@@ -103,8 +118,6 @@ class Lab:
 			self.wait_until(lambda node=node: self.is_healthy(node.name), 20, f"{node.name} is healthy")
 		for name in ("lb1", "lb2"):
 			self.wait_until(lambda name=name: all(s["status"] == "UP" for s in self.servers(name).values()), 10, f"{name} sees all nodes UP")
-		(self.dir / "upgd.conf").write_text(templates.upgd_conf(self))
-		self.write_json(ready=True)
 
 	def stop(self):
 		"""Ends everything, in reverse order. Returns {pid: command} of what only the sweep found."""
@@ -234,6 +247,14 @@ class Lab:
 		(self.dir / "lab.json.new").write_text(text + "\n")
 		os.rename(self.dir / "lab.json.new", self.dir / "lab.json")
 
+	def serve_argv(self, node):
+		"""Of the runner on a node; its own tools are found by LAB/remote."""
+		return ["upgd-run", "serve", "--state", f"{self.dir}/nodes/{node}/run", "--secrets", f"{self.dir}/secrets"]
+
+	def remote_argv(self):
+		"""upgd.conf's remote."""
+		return self.sshd.argv() if self.sshd else [f"{self.dir}/remote", "${node.name}", *self.serve_argv("${node.name}")]
+
 	def node(self, name):
 		return next(n for n in self.nodes if n.name == name)
 
@@ -354,9 +375,9 @@ class Lab:
 
 	# upgd
 
-	def start_upgd(self, *more, env=None):
+	def start_upgd(self, *more, env=None, program=None):
 		"""Returns when its socket answers."""
-		self.upgd = self.procs.start("upgd", [self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
+		self.upgd = self.procs.start("upgd", [program or self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
 		self.procs.wait(self.upgd, self._upgd_answers, 15, "upgd answers on its socket")
 
 	def _upgd_answers(self):

@@ -96,7 +96,6 @@ def upgd_conf(lab):
 	nodes = ",\n".join(
 		f'\t{{ name = "{n.name}"; host = "127.0.0.1"; health = "http://127.0.0.1:{n.http}"; etc = "{d}/nodes/{n.name}/etc"; capacity = {lab.capacity}; }}'
 		for n in lab.nodes)
-	runner = ["upgd-run", "serve", "--state", f"{d}/nodes/${{node.name}}/run", "--secrets", f"{d}/secrets"]
 	local = [f"{lab.build}/runner/upgd-run", "serve", "--state", f"{d}/state/run", "--secrets", f"{d}/secrets"]
 	return f"""# The lab's configuration: every path and port is this lab's own.
 cluster = "lab";
@@ -114,7 +113,7 @@ balancers = {{
 		sockets = {strings([f"{d}/lb/sec.sock"])};
 		masters = {strings([f"{d}/lb/sec-master.sock"])}; }};
 }};
-remote = {{ argv = {strings([f"{d}/remote", "${node.name}"] + runner)}; }};
+remote = {{ argv = {strings(lab.remote_argv())}; }};
 local_runner = {strings(local)};
 databases = {{
 	configdb = {{ option_file = "{d}/cnf/configdb.cnf"; }};
