@@ -138,7 +138,7 @@ static void balancer_line(FILE *out, struct json_object *balancer)
 
 static void stage_line(FILE *out, struct json_object *stage)
 {
-	static const char *const states[] = { "running", "failed", "parked", "skipped", "undone", "waiting" };
+	static const char *const states[] = { "running", "failed", "parked", "skipped", "undone", "fenced", "waiting" };
 	struct json_object *counts = NULL;
 	(void)!json_get_object(stage, "counts", &counts, NULL);
 	(void)fprintf(out, "%-16s %" PRId64 "/%" PRId64 " done", str(stage, "name"), num(counts, "done"), num(counts, "total"));

@@ -17,7 +17,7 @@
 
 const struct row config_role_rows[] = {
 	{"viewer", ROW_OWN, .def = "array of strings", .doc = "Who may look."},
-	{"operator", ROW_OWN, .def = "array of strings", .doc = "Who may also check, plan, start, pause, resume, skip, park and retry."},
+	{"operator", ROW_OWN, .def = "array of strings", .doc = "Who may also check, plan, start, pause, resume, skip, park, retry and fence."},
 	{"admin", ROW_OWN, .def = "array of strings", .doc = "Who may also approve and abort. uid 0 always may."},
 	{0},
 };

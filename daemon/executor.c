@@ -226,7 +226,7 @@ static void put_back(struct executor *x, const struct rollout *r, const struct e
 	if (want == NULL || want->state != effect->want || effect->want == SERVER_UNKNOWN || effect->lane < 0 ||
 		(size_t)effect->lane >= site_processes(x->site, balancer))
 		return; /* we want something else by now */
-	log_say(LOG_AT_NOTICE, "balancer %s: %s had forgotten that %s is to be %s; put back", balancer,
+	log_say(LOG_AT_NOTICE, "balancer %s: %s %s is to be %s; put back", balancer,
 		site_socket(x->site, balancer, (size_t)effect->lane), r->rows[effect->row].name, server_state_word((enum server_state)effect->want));
 	(void)site_set(x->site, balancer, (size_t)effect->lane, r->rows[effect->row].name, wants[effect->want], on_asserted, NULL);
 }
@@ -399,6 +399,18 @@ void executor_render(struct executor *x, const struct rollout *r, struct record 
 
 /* ---- life ---- */
 
+/* A unit that is not under way any more acts no more. What runs on a runner goes on there, and is asked for again if it is taken up. */
+static void flights_end_of(struct executor *x, const struct rollout *r, const struct record *rec)
+{
+	for (struct flight *f = x->flights, *next; f != NULL; f = next) {
+		next = f->next;
+		if (f->effect.kind != EFFECT_ACT || f->effect.unit != rec->unit || rec->unit >= r->n_units)
+			continue;
+		if (rec->code == UNIT_FENCED || flight_action(f)->kind == ACTION_SERVER)
+			flight_free(f);
+	}
+}
+
 static void flights_end(struct executor *x)
 {
 	while (x->flights != NULL)
@@ -411,6 +423,8 @@ void executor_applied(struct executor *x, const struct rollout *r, const struct 
 		flights_end(x); /* of a rollout that is gone */
 		watch_forget(x->watch);
 	}
+	if (rec->kind == RECORD_UNIT && rec->code != UNIT_RUNNING && rec->code != UNIT_UNDOING && x->engine != NULL && engine_rollout(x->engine) == r)
+		flights_end_of(x, r, rec);
 	captures_applied(&x->captures, r, rec);
 }
 

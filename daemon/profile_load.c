@@ -527,7 +527,7 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 	static const char *const windows[] = { "none", "open", "close", NULL };
 	static const char *const resolves[] = { "ask", "rerun", "probe", "attach", NULL };
 	static const char *const failures[] = { "default", "undo", "hold", NULL };
-	static const char *const whens[] = { "always", "tenants", "no tenants", NULL };
+	static const char *const whens[] = { "always", "tenants", "no tenants", "fenced", NULL };
 	static const char *const timeouts[] = { "hold", "kill", NULL };
 	conf_known(node, keys, l->errors);
 	step->name = copy(conf_str(node, "name", CONF_REQUIRED, "?", l->errors));
@@ -536,6 +536,7 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 	unsigned when = word_of(l, node, "when", whens);
 	step->only_with_tenants = when == 1;
 	step->only_without_tenants = when == 2;
+	step->only_fenced = when == 3;
 	step->window = (enum step_window)word_of(l, node, "window", windows);
 	step->pivot = conf_bool(node, "pivot", CONF_OPTIONAL, false, l->errors);
 	step->resolve = (enum resolve_kind)word_of(l, node, "resolve", resolves);
@@ -590,7 +591,7 @@ static void load_limits(struct loader *l, const struct conf_node *node, struct s
 static void load_stage(struct loader *l, const struct conf_node *node, struct stage *stage)
 {
 	static const char *const keys[] = { "name", "for", "where", "after", "needs", "same", "keep", "before", "limits", "canary", "soak", "order", "again",
-		"steps", NULL };
+		"fence", "away", "steps", NULL };
 	static const char *const orders[] = { "name", "longest", NULL };
 	conf_known(node, keys, l->errors);
 	const char *set = conf_str(node, "for", CONF_REQUIRED, "cluster", l->errors);
@@ -616,6 +617,9 @@ static void load_stage(struct loader *l, const struct conf_node *node, struct st
 	stage->canary = (uint32_t)conf_int(node, "canary", CONF_OPTIONAL, (struct conf_limits){ .max = 1000 }, l->errors);
 	stage->soak_ms = duration_of(l, node, "soak");
 	stage->order = (enum stage_order)word_of(l, node, "order", orders);
+	const char *fence = conf_str(node, "fence", CONF_OPTIONAL, NULL, l->errors);
+	stage->fence = fence != NULL ? balancer_index(l, fence) : -1;
+	stage->away_ms = duration_of(l, node, "away");
 	stage->again = conf_bool(node, "again", CONF_OPTIONAL, false, l->errors);
 	const struct conf_node *steps = conf_list(node, "steps", CONF_REQUIRED, l->errors);
 	size_t n = steps != NULL ? steps->n_children : 0;

@@ -208,6 +208,30 @@ static void prove_window(const struct stage *stage, const struct conf_node *step
 		conf_error(errors, steps, "%s/%s opens a window that no step closes: its tenants would stay down", stage->name, open->name);
 }
 
+/* A fence is lifted by its stage's last step, and its steps may be run anew at any time. */
+static void prove_fence(const struct profile *p, const struct stage *stage, const struct conf_node *node, const struct conf_node *steps,
+	struct conf_errors *errors)
+{
+	const struct step *last = &stage->steps[stage->n_steps - 1];
+	bool lifts = last->only_fenced && last->act.kind == ACTION_SERVER && last->act.want == SERVER_READY && (int)last->act.balancer == stage->fence;
+	for (size_t i = 0; i < stage->n_steps; i++)
+		if (stage->steps[i].only_fenced && (stage->fence < 0 || i + 1 < stage->n_steps))
+			conf_error(errors, &steps->children[i], "%s/%s: when = \"fenced\" is for the last step of a stage with fence", stage->name, stage->steps[i].name);
+	if (stage->fence < 0)
+		return;
+	if ((int)stage->set != p->set_node)
+		conf_error(errors, node, "stage %s: fence is for stages of nodes", stage->name);
+	if (!lifts)
+		conf_error(errors, node, "stage %s: with fence, its last step has server = \"%s\", want = \"ready\", when = \"fenced\"", stage->name,
+			p->balancers[stage->fence]);
+	for (size_t i = 0; i < stage->n_steps; i++)
+		if (stage->steps[i].act.kind == ACTION_RUN && stage->steps[i].resolve != RESOLVE_RERUN)
+			conf_error(errors, &steps->children[i], "%s/%s: in a stage with fence every step must be safe to run again: resolve = \"rerun\"", stage->name,
+				stage->steps[i].name);
+	if (stage->has_pivot || stage->has_window)
+		conf_error(errors, node, "stage %s: with fence it has no pivot and no window", stage->name);
+}
+
 static void prove_order(const struct profile *p, const struct conf_node *list, struct conf_errors *errors)
 {
 	uint32_t done = 0;
@@ -252,5 +276,7 @@ void profile_prove(const struct profile *p, const struct conf_node *root, struct
 			past_pivot |= stage->steps[k].pivot;
 		}
 		prove_window(stage, steps, errors);
+		if (stage->n_steps > 0)
+			prove_fence(p, stage, &list->children[i], steps, errors);
 	}
 }

@@ -19,7 +19,7 @@ static const struct {
 } methods[] = {
 	{ "Status", view_status }, { "ListUnits", view_list }, { "Explain", view_explain }, { "Log", view_log }, { "Check", view_check },
 	{ "Plan", view_plan }, { "Start", view_start }, { "Pause", view_pause }, { "Resume", view_resume }, { "Approve", view_approve },
-	{ "Skip", view_skip }, { "Park", view_park }, { "Retry", view_retry }, { "Abort", view_abort }, { "History", view_history },
+	{ "Skip", view_skip }, { "Park", view_park }, { "Retry", view_retry }, { "Fence", view_fence }, { "Abort", view_abort }, { "History", view_history },
 	{ "Whoami", view_whoami },
 };
 

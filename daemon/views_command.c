@@ -65,6 +65,11 @@ void view_retry(struct views *views, struct control_call *call)
 	unit_command(views, call, COMMAND_RETRY);
 }
 
+void view_fence(struct views *views, struct control_call *call)
+{
+	unit_command(views, call, COMMAND_FENCE);
+}
+
 void view_abort(struct views *views, struct control_call *call)
 {
 	int64_t id = 0;

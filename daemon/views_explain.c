@@ -72,7 +72,7 @@ void view_list(struct views *views, struct control_call *call)
 		return;
 	}
 	if (state != NULL && !state_is(state)) {
-		view_bad(call, "state", "there is no state \"%s\": waiting, running, undoing, done, failed, uncertain, parked, skipped, undone", state);
+		view_bad(call, "state", "there is no state \"%s\": waiting, running, undoing, done, failed, uncertain, parked, skipped, undone, fenced", state);
 		return;
 	}
 	if (after != NULL && !view_find_unit(views, call, after, &unit))
@@ -287,6 +287,8 @@ static struct json_object *commands(const struct story *story, const struct roll
 	add_verb(array, r, unit, UNIT_EV_RETRY, "retry", "after mending the cause");
 	add_verb(array, r, unit, UNIT_EV_PARK, "park", down ? "go on without it; its tenants stay DOWN" : "go on without it");
 	add_verb(array, r, unit, UNIT_EV_SKIP, "skip", "leave it out");
+	if (fence_is_legal(r, unit, how, sizeof(how)) && !r->facts.rows[u->row].up)
+		add_string(array, "upgctl fence %s    keep its node out until it is back, and go on", rollout_unit_name(r, unit, how, sizeof(how)));
 	if (failed && wide.kind == WHY_FAILED)
 		add_string(array, "upgctl resume    go on around failed units");
 	if (failed && story->intent != NULL)

@@ -32,7 +32,7 @@ static void add(struct holds *holds, struct hold hold)
 	for (size_t i = 0; i < holds->n; i++) {
 		struct hold *other = &holds->items[i];
 		if (hold.text == NULL && other->text == NULL && other->why.kind == hold.why.kind && other->stage == hold.stage && other->step == hold.step &&
-			other->why.floor == hold.why.floor && (hold.why.kind != WHY_CONTESTED || other->why.other == hold.why.other)) {
+			other->why.floor == hold.why.floor && ((hold.why.kind != WHY_CONTESTED && hold.why.kind != WHY_FENCED) || other->why.other == hold.why.other)) {
 			other->n++;
 			return;
 		}
@@ -103,6 +103,13 @@ static void collect_contested(const struct rollout *r, struct holds *holds)
 				add(holds, (struct hold){ .why = { .kind = WHY_CONTESTED, .balancer = b, .other = i }, .unit = RECORD_NO_UNIT, .stage = -1 });
 }
 
+static void collect_fenced(const struct rollout *r, struct holds *holds)
+{
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if ((r->units[i].flags & UNIT_FENCE) != 0)
+			add(holds, (struct hold){ .why = { .kind = WHY_FENCED, .other = i, .since_ms = r->units[i].since_ms }, .unit = i, .stage = r->units[i].stage });
+}
+
 static void collect_rollout(const struct rollout *r, struct holds *holds)
 {
 	struct why why = admit_rollout(r, true);
@@ -110,6 +117,7 @@ static void collect_rollout(const struct rollout *r, struct holds *holds)
 		add(holds, (struct hold){ .why = why, .unit = RECORD_NO_UNIT, .stage = -1 });
 	collect_failed(r, holds);
 	collect_contested(r, holds);
+	collect_fenced(r, holds);
 }
 
 static void collect_units(const struct rollout *r, struct holds *holds)
@@ -119,7 +127,8 @@ static void collect_units(const struct rollout *r, struct holds *holds)
 		const struct why *why = &r->live[i].why;
 		bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 		bool waits = u->state == UNIT_WAITING && r->state == ROLLOUT_RUNNING && r->stage_why[u->stage].kind == WHY_NONE;
-		if ((!active && !waits) || !is_shown(r, u->stage, why->kind) || why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED)
+		if ((!active && !waits) || !is_shown(r, u->stage, why->kind) || why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED ||
+			why->kind == WHY_FENCED)
 			continue;
 		add(holds, (struct hold){ .why = *why, .unit = i, .stage = u->stage, .step = why->kind == WHY_APPROVAL ? u->step : 0 });
 	}

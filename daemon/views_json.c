@@ -78,6 +78,7 @@ struct json_object *view_counts(const struct rollout *r, int stage)
 	json_add_int(counts, "parked", n[UNIT_PARKED]);
 	json_add_int(counts, "skipped", n[UNIT_SKIPPED]);
 	json_add_int(counts, "undone", n[UNIT_UNDONE]);
+	json_add_int(counts, "fenced", n[UNIT_FENCED]);
 	json_add_int(counts, "total", total);
 	return counts;
 }

@@ -86,7 +86,7 @@ bool view_unit_moves(const struct rollout *r, uint32_t unit);
 typedef void view_method_fn(struct views *views, struct control_call *call);
 
 view_method_fn view_status, view_list, view_explain, view_log, view_check, view_plan, view_start, view_pause, view_resume, view_approve,
-	view_skip, view_park, view_retry, view_abort, view_history, view_whoami;
+	view_skip, view_park, view_retry, view_fence, view_abort, view_history, view_whoami;
 
 struct json_object *view_status_reply(const struct views *views);
 /* Records after seq for a Log reply: *last is moved on. A new array; NULL with fail. */

@@ -41,7 +41,8 @@ static const char *state_shown(const struct rollout *r, bool held)
 static void progress(FILE *out, const struct rollout *r, uint8_t s, const char *noun)
 {
 	static const struct { uint8_t state; const char *word; } parts[] = { { UNIT_RUNNING, "running" }, { UNIT_UNDOING, "undoing" },
-		{ UNIT_FAILED, "failed" }, { UNIT_UNCERTAIN, "uncertain" }, { UNIT_PARKED, "parked" }, { UNIT_SKIPPED, "skipped" } };
+		{ UNIT_FAILED, "failed" }, { UNIT_UNCERTAIN, "uncertain" }, { UNIT_PARKED, "parked" }, { UNIT_SKIPPED, "skipped" },
+		{ UNIT_FENCED, "fenced" } };
 	uint32_t n[UNIT_STATES] = { 0 };
 	for (uint32_t k = 0; k < r->n_order[s]; k++)
 		n[r->units[r->order[s][k]].state]++;

@@ -79,11 +79,26 @@ static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 {
 	for (uint32_t k = 0; k < r->n_order[s]; k++) {
 		const struct unit *u = &r->units[r->order[s][k]];
-		bool fine = all_done ? u->state == UNIT_DONE || r->rows[u->row].aside : unit_is_settled(u->state);
+		bool fine = all_done ? u->state == UNIT_DONE || r->rows[u->row].aside || fence_holds(r, u) : unit_is_settled(u->state);
 		if (!fine)
 			return false;
 	}
 	return true;
+}
+
+/* The first stage that this one waits for; -1: none. */
+static int comes_after(const struct rollout *r, uint8_t s)
+{
+	const struct stage *stage = &r->profile->stages[s];
+	for (uint8_t a = 0; a < r->profile->n_stages; a++)
+		if (((stage->after & (1u << a)) != 0 && !stage_settled(r, a, false)) || ((stage->needs & (1u << a)) != 0 && !stage_settled(r, a, true)))
+			return a;
+	return -1;
+}
+
+bool admit_is_open(const struct rollout *r, uint8_t stage)
+{
+	return comes_after(r, stage) < 0;
 }
 
 /* What holds every further unit of the stage. */
@@ -96,10 +111,9 @@ static struct why stage_held(struct rollout *r, struct out *out, uint8_t s, cons
 	if ((r->until_stage >= 0 && s > r->until_stage) ||
 		(r->until_unit != RECORD_NO_UNIT && s > r->units[r->until_unit].stage))
 		return why(WHY_UNTIL, 0, 0);
-	for (uint8_t a = 0; a < r->profile->n_stages; a++)
-		if (((stage->after & (1u << a)) != 0 && !stage_settled(r, a, false)) ||
-			((stage->needs & (1u << a)) != 0 && !stage_settled(r, a, true)))
-			return (struct why){ .kind = WHY_ORDER, .other = a };
+	int order = comes_after(r, s);
+	if (order >= 0)
+		return (struct why){ .kind = WHY_ORDER, .other = (uint32_t)order };
 	uint32_t total = stage->total != 0 ? stage->total : 1;
 	if (usage->total + usage->gating > total || (usage->gating == 0 && usage->total >= total))
 		return why(WHY_LIMIT, usage->total, total);
@@ -156,6 +170,12 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	if (stage->tenants_down != 0 && stage->has_window && down > 0 && down + row->weight > stage->tenants_down)
 		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
 	struct why held = contested_held(r, u->row);
+	bool far = stage->takes_out || stage->fence >= 0; /* what starts with something that the node itself must do */
+	if (held.kind == WHY_NONE && far && row->set == r->profile->set_node && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].up && !row->aside)
+		held = (struct why){ .kind = WHY_PLACE, .other = u->row };
+	uint32_t fence = held.kind == WHY_NONE || held.kind == WHY_PLACE ? fence_of(r, u->row) : RECORD_NO_UNIT;
+	if (fence != RECORD_NO_UNIT && fence != unit)
+		return (struct why){ .kind = WHY_FENCED, .other = fence };
 	return held.kind != WHY_NONE ? held : floors_held(r, stage, unit);
 }
 

@@ -212,8 +212,8 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
-	if ((u->flags & UNIT_WINDOW) != 0 && !r->paused_now)
-		return false;
+	if ((u->flags & (UNIT_WINDOW | UNIT_FENCE)) != 0 && !r->paused_now)
+		return false; /* a fenced node that is back takes load from the others */
 	struct why why = admit_rollout(r, false);
 	if (why.kind == WHY_NONE && r->rows[u->row].set == r->profile->set_node) {
 		for (uint8_t b = 0; b < r->profile->n_balancers; b++)
@@ -245,14 +245,22 @@ static bool step_by_person(struct rollout *r, struct out *out, uint32_t unit)
 	return approved;
 }
 
+/* The server of a fenced node was out by a person's hand: the rest is theirs again. */
+static void fence_release(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
+{
+	record_want(r, out, unit, &step->act, true);
+	step_end(r, out, unit, STEP_SKIPPED, "left in maintenance: a person had it so");
+}
+
 static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct unit *u = &r->units[unit];
 	struct live *live = &r->live[unit];
 	const struct step *step = rollout_step(r, u);
-	if (step == NULL)
+	bool fenced = (u->flags & UNIT_FENCE) != 0;
+	if (step == NULL || (step->only_fenced && !fenced))
 		return unit_event(r, out, unit, UNIT_EV_FINISH, NULL, NULL);
-	if (r->state == ROLLOUT_ABORTING && (u->flags & UNIT_PIVOT) == 0)
+	if (r->state == ROLLOUT_ABORTING && (u->flags & UNIT_PIVOT) == 0 && !fenced)
 		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, "abort");
 	if (step_is_held(r, out, unit))
 		return false;
@@ -261,6 +269,10 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return false;
 	}
 	bool has_tenants = r->rows[u->row].weight > 0;
+	if (step->only_fenced && (u->flags & UNIT_FENCE_THEIRS) != 0) {
+		fence_release(r, out, unit, step);
+		return true;
+	}
 	if ((step->only_with_tenants && !has_tenants) || (step->only_without_tenants && has_tenants)) {
 		step_end(r, out, unit, STEP_SKIPPED, NULL);
 		return true;

@@ -195,7 +195,7 @@ static void window_close(const struct rollout *r, struct unit *u)
 {
 	if ((u->flags & UNIT_WINDOW) != 0)
 		u->window_close_ms = r->steady_ms;
-	u->flags &= (uint8_t)~UNIT_WINDOW;
+	u->flags &= (uint16_t)~UNIT_WINDOW;
 }
 
 static int apply_step(struct rollout *r, const struct record *rec)
@@ -258,7 +258,7 @@ static void canary_note(struct rollout *r, const struct unit *u)
 static int apply_unit(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	bool was_back = u->dir == DIR_UNDO;
+	bool was_back = u->dir == DIR_UNDO || u->state == UNIT_FENCED;
 	if (rec->code >= UNIT_STATES)
 		return -EUCLEAN;
 	unit_state(u, rec, (enum unit_state)rec->code);
@@ -268,13 +268,21 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		u->flags = 0;
 		u->captured = u->touched = 0;
 		break;
-	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back */
+	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */
 		if (was_back)
 			unit_restart(u);
 		else if (u->attempt < UINT8_MAX)
 			u->attempt++;
 		u->dir = DIR_DO;
-		u->flags &= (uint8_t)~UNIT_MUTED;
+		u->flags &= (uint16_t)~UNIT_MUTED;
+		u->flags |= UNIT_STARTED;
+		break;
+	case UNIT_FENCED:
+		unit_restart(u);
+		u->flags |= (uint16_t)(UNIT_FENCE | (rec->value != 0 ? UNIT_FENCE_THEIRS : 0));
+		break;
+	case UNIT_DONE:
+		u->flags &= (uint16_t)~(UNIT_FENCE | UNIT_FENCE_THEIRS);
 		break;
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;

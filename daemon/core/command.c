@@ -126,6 +126,20 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 		answer(out, 0, "%s: %s is %s; its %" PRIu32 " tenants are not down", verb, name, unit_state_word(to), tenants);
 }
 
+static void fence(struct rollout *r, struct out *out, const struct event *ev)
+{
+	char name[300], why[300];
+	(void)rollout_unit_name(r, ev->unit, name, sizeof(name));
+	if (!fence_is_legal(r, ev->unit, why, sizeof(why))) {
+		answer(out, 1, "fence: %s %s", name, why);
+		return;
+	}
+	const struct unit *u = &r->units[ev->unit];
+	fence_unit(r, out, ev->unit, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason != NULL && ev->reason[0] ? ev->reason : "by a person's word");
+	answer(out, 0, "fence: %s is fenced; %s is kept out of %s until it is seen again and its steps are done", name, r->rows[u->row].name,
+		r->profile->balancers[rollout_stage(r, u)->fence]);
+}
+
 void command_run(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (rollout_is_over(r)) {
@@ -136,7 +150,7 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 		answer(out, 1, "the rollout is being aborted; retry or park what failed, watch the rest");
 		return;
 	}
-	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY;
+	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY || ev->verb == COMMAND_FENCE;
 	if (of_unit && ev->unit >= r->n_units) {
 		answer(out, 1, "no such unit");
 		return;
@@ -163,6 +177,9 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 		return;
 	case COMMAND_ABORT:
 		abort_rollout(r, out, ev);
+		return;
+	case COMMAND_FENCE:
+		fence(r, out, ev);
 		return;
 	case COMMAND_VERBS:
 		return;

@@ -11,7 +11,7 @@ static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		const struct step *step = u->row == row ? rollout_step(r, u) : NULL;
-		if (step == NULL || (u->touched & (1u << u->step)) == 0 || u->state == UNIT_DONE)
+		if (step == NULL || (u->touched & (1u << u->step)) == 0 || u->state == UNIT_DONE || u->state == UNIT_FENCED)
 			continue;
 		if (step->act.kind == ACTION_SERVER && step->act.balancer == balancer)
 			return true;

@@ -81,7 +81,8 @@ static void pump(struct rollout *r, struct out *out)
 {
 	for (unsigned turns = 0; !rollout_is_over(r); turns++) {
 		assert(turns < 100000);
-		bool moved = pump_units(r, out);
+		bool moved = fence_step(r, out);
+		moved |= pump_units(r, out);
 		moved |= admit_stages(r, out);
 		if (!moved && !outcome_step(r, out))
 			return;

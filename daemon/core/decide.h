@@ -30,7 +30,7 @@ enum event_kind {
 };
 
 enum command_verb { COMMAND_PAUSE, COMMAND_PAUSE_NOW, COMMAND_RESUME, COMMAND_APPROVE, COMMAND_SKIP, COMMAND_PARK, COMMAND_RETRY,
-	COMMAND_ABORT, COMMAND_VERBS };
+	COMMAND_ABORT, COMMAND_FENCE, COMMAND_VERBS };
 
 struct event {
 	enum event_kind kind;
@@ -119,6 +119,16 @@ void admit_gate(struct rollout *r, struct out *out, const struct event *event);
 struct why admit_rollout(const struct rollout *r, bool new_units);          /* what holds everything; WHY_NONE: nothing */
 bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
 void command_run(struct rollout *r, struct out *out, const struct event *event);
+bool admit_is_open(const struct rollout *r, uint8_t stage);                 /* what it comes after and needs is there */
+
+/* ---- fence.c ---- */
+
+bool fence_step(struct rollout *r, struct out *out);                        /* fences what is away, takes up what is back */
+bool fence_holds(const struct rollout *r, const struct unit *u);            /* seen in maintenance in every process */
+uint32_t fence_of(const struct rollout *r, uint32_t row);                   /* the unit that keeps this node out, or RECORD_NO_UNIT */
+bool fence_is_legal(const struct rollout *r, uint32_t unit, char *why, size_t size); /* why: without subject */
+void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *actor, const char *text); /* where legal */
+
 void custody_server(struct rollout *r, struct out *out, const struct event *event);
 void custody_process(struct rollout *r, struct out *out, const struct event *event);
 

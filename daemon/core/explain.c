@@ -32,6 +32,7 @@ static const struct {
 	[WHY_STOP] = { "operator", 13, true },
 	[WHY_PLACE] = { "world", 5, false },
 	[WHY_UNKNOWN] = { "world", 3, false },
+	[WHY_FENCED] = { "world", 8, false },
 };
 
 const char *why_who(enum why_kind kind)
@@ -142,6 +143,24 @@ static void limit_text(const struct rollout *r, const struct unit *u, const stru
 		(void)snprintf(buf, size, "limit: %" PRId64 " of %" PRId64 " under way%s", why->value, why->limit, u != NULL ? " on its host" : "");
 }
 
+static void place_text(const struct rollout *r, const struct unit *u, char *buf, size_t size)
+{
+	bool own = u != NULL && u->state == UNIT_WAITING && r->rows[u->row].set == r->profile->set_node;
+	(void)snprintf(buf, size, "place: %s%s", own ? r->rows[u->row].name : "no node of the fleet it must run on", own ? " does not answer, or is not healthy" : " is up");
+}
+
+static void fenced_text(const struct rollout *r, const struct why *why, char *buf, size_t size)
+{
+	char name[300];
+	const struct unit *u = unit_of(r, why->other);
+	int balancer = u != NULL ? rollout_stage(r, u)->fence : -1;
+	(void)snprintf(buf, size, "fenced: %s: %s", rollout_unit_name(r, why->other, name, sizeof(name)),
+		u != NULL && u->state != UNIT_FENCED ? "its node is back, and let in again when its steps are done" : "its node is away");
+	size_t len = strlen(buf);
+	if (balancer >= 0 && u->state == UNIT_FENCED)
+		(void)snprintf(buf + len, size - len, ", and kept out of %s until it is seen again", r->profile->balancers[balancer]);
+}
+
 static void with_detail(const char *what, const char *detail, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "%s%s%s", what, detail[0] != '\0' ? ": " : "", detail);
@@ -192,7 +211,10 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 		(void)snprintf(buf, size, "stop: upgd is ending; open windows close first");
 		break;
 	case WHY_PLACE:
-		(void)snprintf(buf, size, "place: no node of the fleet it must run on is up");
+		place_text(r, u, buf, size);
+		break;
+	case WHY_FENCED:
+		fenced_text(r, why, buf, size);
 		break;
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
@@ -224,7 +246,8 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		[WHY_CONTESTED] = "set the server back in HAProxy: upgd sees it and goes on",
 		[WHY_DISK] = "free some space: upgd tries again every few seconds",
 		[WHY_STOP] = "start upgd again",
-		[WHY_PLACE] = "start a node of that fleet",
+		[WHY_PLACE] = "start the node",
+		[WHY_FENCED] = "start the node; or upgctl skip what waits for it, to end without it",
 	};
 	buf[0] = '\0';
 	if ((unsigned)why->kind >= WHY_KINDS)

@@ -21,6 +21,9 @@ bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate)
 		const struct unit *u = r->profile->stages[s].takes_out ? row_unit_in(r, row, s) : NULL;
 		if (u != NULL && (under_way(u) || u - r->units == (ptrdiff_t)candidate))
 			return true;
+		u = r->profile->stages[s].fence >= 0 ? row_unit_in(r, row, s) : NULL;
+		if (u != NULL && (u->flags & UNIT_FENCE) != 0)
+			return true;
 	}
 	return false;
 }

@@ -27,5 +27,5 @@ uint64_t facts_age(const struct rollout *r);
 /* A node of this class that can run something now: up, not under way itself; the best first by being ready somewhere. -1: none. */
 int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn);
 
-/* True if the node's unit of a stage that takes it out is under way (or failed there). */
+/* True if the node's unit of a stage that takes it out is under way (or failed there), or the node is fenced. */
 bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate);

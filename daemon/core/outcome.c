@@ -13,7 +13,7 @@
 enum { STUCK_MS = 3000 }; /* floors must stay shut so long, on fresh facts, before that is an outcome */
 
 struct tally {
-	uint32_t open, active, done, skipped, parked, failed, undone, stays;
+	uint32_t open, active, done, skipped, parked, failed, undone, fenced, stays;
 };
 
 static struct tally tally(const struct rollout *r)
@@ -28,6 +28,7 @@ static struct tally tally(const struct rollout *r)
 		t.parked += u->state == UNIT_PARKED;
 		t.failed += u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN;
 		t.undone += u->state == UNIT_UNDONE;
+		t.fenced += u->state == UNIT_FENCED;
 		t.stays += (u->flags & UNIT_STAYS) != 0;
 	}
 	return t;
@@ -38,9 +39,10 @@ static void end(struct rollout *r, struct out *out, enum rollout_state state, co
 	struct record *rec = out_record(r, out, RECORD_END, RECORD_NO_UNIT);
 	rec->code = (uint16_t)state;
 	rec->value = state == ROLLOUT_DONE ? 0 : 3;
-	rec->text = out_text(out, "%s: %u of %u units done, %u skipped, %u parked, %u failed, %u undone, %u not started%s",
+	const char *fenced = t->fenced ? out_text(out, "; %u fenced: kept out until a person has looked", t->fenced) : "";
+	rec->text = out_text(out, "%s: %u of %u units done, %u skipped, %u parked, %u failed, %u undone, %u not started%s%s",
 		rollout_state_word(state), t->done, r->n_units, t->skipped, t->parked, t->failed, t->undone,
-		t->open - t->failed - t->active, t->stays ? "; some of it stays" : "");
+		t->open - t->failed - t->active, t->stays ? "; some of it stays" : "", fenced);
 	out_commit(r, out, rec);
 	(void)out_effect(out, EFFECT_ENDED, RECORD_NO_UNIT);
 }
@@ -82,10 +84,10 @@ static bool running_step(struct rollout *r, struct out *out, const struct tally 
 	if (t->open == 0) {
 		if (!facts_fresh(r, out))
 			return false; /* a last look: a row may be as it was before */
-		end(r, out, t->skipped + t->parked == 0 ? ROLLOUT_DONE : ROLLOUT_PARTIAL, t);
+		end(r, out, t->skipped + t->parked + t->fenced == 0 ? ROLLOUT_DONE : ROLLOUT_PARTIAL, t);
 		return true;
 	}
-	if (t->failed > 0 || t->skipped + t->parked == 0 || may_still_move(r))
+	if (t->failed > 0 || t->skipped + t->parked + t->fenced == 0 || may_still_move(r))
 		return false;
 	if (!facts_fresh(r, out))
 		return false;

@@ -153,6 +153,7 @@ struct step {
 	size_t n_on;
 	bool only_with_tenants; /* when = "tenants > 0" */
 	bool only_without_tenants;
+	bool only_fenced;       /* when = "fenced": the last step, which lets a server in again */
 	enum step_window window;
 	bool pivot;
 	enum resolve_kind resolve;
@@ -187,6 +188,8 @@ struct stage {
 	uint32_t canary;
 	uint64_t soak_ms;
 	enum stage_order order;
+	int fence;              /* balancer in which the server of a unit whose node is away is put in maintenance; -1: none */
+	uint64_t away_ms;       /* fence: by itself when the node was away for so long; 0: only by a person */
 	bool again;             /* a finished unit is opened again when its row is observed in `where` once more */
 	struct step *steps;
 	size_t n_steps;

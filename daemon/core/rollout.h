@@ -45,6 +45,8 @@ enum unit_flag {
 	UNIT_TURNED = 16, /* going back because of an abort, not a failure */
 	UNIT_STAYS = 32,  /* something of it could not be undone */
 	UNIT_STARTED = 64, /* was admitted once */
+	UNIT_FENCE = 128, /* its server is kept in maintenance until its steps are done */
+	UNIT_FENCE_THEIRS = 256, /* it was out already, by a person: it is not for us to let it in again */
 };
 
 struct unit {
@@ -57,9 +59,9 @@ struct unit {
 	uint8_t attempt;    /* of the step at hand, from 1 */
 	uint8_t dir;        /* enum record_dir */
 	uint8_t lanes;      /* bits: sent and not answered */
-	uint8_t flags;
 	uint8_t n_lanes;
 	uint8_t result;     /* enum result: the worst of the lanes that answered */
+	uint16_t flags;     /* enum unit_flag */
 	uint64_t last_seq;  /* newest record of this unit */
 	int64_t since_ms;   /* wall: of the state */
 	int64_t step_ms;    /* steady: the step at hand was sent */
@@ -72,7 +74,7 @@ enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERI
 
 enum why_kind {
 	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
-	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_KINDS
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_KINDS
 };
 
 /* Why a unit does not go on: the one answer behind holds, explain and the first line of status. */
@@ -80,7 +82,7 @@ struct why {
 	enum why_kind kind;
 	uint8_t floor;       /* FLOOR: index in keep */
 	uint8_t balancer;    /* CONTESTED */
-	uint32_t other;      /* ORDER: stage; FAILED: unit; CONTESTED: row */
+	uint32_t other;      /* ORDER: stage; FAILED, FENCED: unit; CONTESTED: row */
 	int64_t value, limit;
 	uint64_t since_boot; /* 0: just now */
 	int64_t since_ms;
@@ -104,6 +106,7 @@ struct fact_row {
 	uint8_t class_;
 	bool known, up;
 	uint32_t tenants;    /* enabled */
+	uint64_t away_since; /* nodes: boot ms, neither up nor served by a balancer since; 0: not so. Kept by fence.c */
 };
 
 struct fact_server {

@@ -31,6 +31,15 @@ static const struct unit_rule rules[] = {
 
 	{ UNIT_DONE,      UNIT_EV_TURN,        UNIT_UNDOING },  /* abort undoes finished units without a pivot */
 	{ UNIT_DONE,      UNIT_EV_REOPEN,      UNIT_WAITING },
+
+	{ UNIT_WAITING,   UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_RUNNING,   UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_FAILED,    UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_UNCERTAIN, UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_PARKED,    UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_SKIPPED,   UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_DONE,      UNIT_EV_FENCE,       UNIT_FENCED },   /* what it set may be gone with the node's disk */
+	{ UNIT_FENCED,    UNIT_EV_RETURN,      UNIT_RUNNING },
 };
 
 static const char *const refusals[UNIT_STATES] = {
@@ -43,6 +52,7 @@ static const char *const refusals[UNIT_STATES] = {
 	[UNIT_PARKED] = "is parked; retry takes it up again",
 	[UNIT_SKIPPED] = "is skipped; retry takes it up again",
 	[UNIT_UNDONE] = "was undone by the abort; a new start takes it up",
+	[UNIT_FENCED] = "is fenced; it goes on when its node is seen again",
 };
 
 static const struct {
@@ -55,7 +65,7 @@ static const struct {
 };
 
 static const char *const events[UNIT_EVENTS] = { "admit", "finish", "fail", "fail-back", "lost", "turn", "back",
-	"back-failed", "skip", "park", "retry", "reopen" };
+	"back-failed", "skip", "park", "retry", "reopen", "fence", "return" };
 
 const struct unit_rule *unit_rules(unsigned *n)
 {

@@ -38,11 +38,13 @@ static uint64_t seconds(const char *word)
 static bool input(struct play *p)
 {
 	static const struct { const char *word; enum command_verb verb; } verbs[] = { { "pause", COMMAND_PAUSE }, { "resume", COMMAND_RESUME },
-		{ "approve", COMMAND_APPROVE }, { "skip", COMMAND_SKIP }, { "park", COMMAND_PARK }, { "retry", COMMAND_RETRY }, { "abort", COMMAND_ABORT } };
+		{ "approve", COMMAND_APPROVE }, { "skip", COMMAND_SKIP }, { "park", COMMAND_PARK }, { "retry", COMMAND_RETRY }, { "abort", COMMAND_ABORT },
+		{ "fence", COMMAND_FENCE } };
 	const char *w = p->words[0], *a = p->words[1], *b = p->words[2];
 	if (strcmp(w, "site") == 0) {
 		p->options.nodes = (uint32_t)atoi(a);
 		p->options.schemata = (uint32_t)atoi(b);
+		p->options.spare = (uint32_t)atoi(p->words[3]);
 	} else if (strcmp(w, "ask") == 0) {
 		p->options.approve = false;
 	} else if (strcmp(w, "leave") == 0) {
@@ -78,6 +80,8 @@ static bool input(struct play *p)
 	} else if (strcmp(w, "fate") == 0) { /* fate update fails|vanishes|unheard 2 */
 		enum sim_fate fate = strcmp(b, "fails") == 0 ? FATE_FAILS : strcmp(b, "vanishes") == 0 ? FATE_LOST_UNDONE : FATE_LOST_DONE;
 		sim_fate(p->sim, a, fate, p->n_words > 3 ? (unsigned)atoi(p->words[3]) : 1);
+	} else if (strcmp(w, "away") == 0 || strcmp(w, "back") == 0) { /* away ox2; back ox2 [bare] */
+		sim_away(p->sim, a, w[0] == 'a', strcmp(b, "bare") == 0);
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
 		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
 		sim_person_sets(p->sim, strcmp(a, "main") == 0 ? 0 : 1, b, state);

@@ -354,6 +354,19 @@ static enum result act(struct sim *s, const struct effect *e)
 	return ok ? RESULT_OK : RESULT_FAILED;
 }
 
+/* What the executor ends when a unit is not under way any more. */
+static bool is_given_up(const struct rollout *r, const struct effect *e, const struct action *action)
+{
+	const struct unit *u = &r->units[e->unit];
+	bool waits = u->phase == PHASE_ACT && (u->intent[0] == e->seq || u->intent[1] == e->seq);
+	return !waits && (action->kind == ACTION_SERVER || u->state == UNIT_FENCED);
+}
+
+static bool is_on_away(const struct sim *s, const struct rollout *r, const struct effect *e)
+{
+	return e->lane >= 0 && (uint32_t)e->lane < r->n_rows && r->rows[e->lane].rank < s->world.n_nodes && s->world.nodes[r->rows[e->lane].rank].away;
+}
+
 static void on_act(struct sim *s, const struct effect *e)
 {
 	struct rollout *r = sim_rollout(s);
@@ -363,6 +376,12 @@ static void on_act(struct sim *s, const struct effect *e)
 	const struct step *step = effect_step(r, e);
 	const struct action *action = e->dir == DIR_UNDO ? &step->undo : &step->act;
 	struct task *t = task_find(s, e->seq);
+	if (is_given_up(r, e, action))
+		return;
+	if (is_on_away(s, r, e)) {
+		later(s, 300, THING_ACT_END)->effect = *e;
+		return;
+	}
 	bool runner = action->kind == ACTION_RUN || action->kind == ACTION_EDIT;
 	if (t != NULL && runner) {
 		answer_act(s, e, t->result, 1);
@@ -479,6 +498,18 @@ static void watch(struct sim *s)
 void sim_set_clock(struct sim *s, int64_t by_ms)
 {
 	s->wall_step_ms += by_ms;
+}
+
+void sim_away(struct sim *s, const char *name, bool away, bool bare)
+{
+	for (uint32_t n = 0; n < s->world.n_nodes; n++) {
+		struct world_node *node = &s->world.nodes[n];
+		if (strcmp(node->name, name) != 0)
+			continue;
+		node->away = away;
+		if (bare)
+			node->redirect = false;
+	}
 }
 
 void sim_reload(struct sim *s, int balancer, int process)
@@ -714,7 +745,7 @@ void sim_start(struct sim *s, const char *until, const char *const *skip, bool o
 		tenants += s->world.schemata[i].tenants;
 	for (uint32_t i = 0; i < s->world.n_nodes; i++, n++) {
 		(void)snprintf(columns[n], sizeof(columns[n]), "name=%s\n", s->world.nodes[i].name);
-		rows[n] = (struct engine_row){ .set = 1, .columns = columns[n], .class_ = CLASS_OLD, .capacity = tenants / (s->world.n_nodes - 1) + 1 };
+		rows[n] = (struct engine_row){ .set = 1, .columns = columns[n], .class_ = CLASS_OLD, .capacity = tenants / (s->world.n_nodes - (s->options.spare ? s->options.spare : 1)) + 1 };
 	}
 	for (uint32_t i = 0; i < s->world.n_schemata; i++, n++) {
 		const struct world_schema *schema = &s->world.schemata[i];

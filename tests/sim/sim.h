@@ -13,6 +13,7 @@ enum sim_crash { CRASH_NONE, CRASH_BEFORE, CRASH_AFTER }; /* the batch is lost /
 struct sim_options {
 	uint64_t seed;
 	uint32_t nodes, schemata;
+	uint32_t spare;            /* nodes that may be missing without loss of capacity; 0: one */
 	const char *profile_text;
 	FILE *transcript;          /* NULL: none */
 	bool faults;               /* random failures, lost answers, reloads, persons */
@@ -49,5 +50,6 @@ const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
 enum sim_fate { FATE_FAILS, FATE_LOST_UNDONE, FATE_LOST_DONE };
 void sim_fate(struct sim *sim, const char *step, enum sim_fate fate, unsigned times); /* of the next actions of that name */
 void sim_set_clock(struct sim *sim, int64_t by_ms); /* the wall clock only */
+void sim_away(struct sim *sim, const char *node, bool away, bool bare); /* bare: it comes back without what was set on it */
 void sim_reload(struct sim *sim, int balancer, int process); /* HAProxy forgets */
 void sim_person_sets(struct sim *sim, int balancer, const char *node, enum server_state state);

@@ -58,7 +58,7 @@ static struct world_schema *schema_of(const struct world *w, const struct rollou
 
 static bool serves(const struct world *w, const struct world_node *node)
 {
-	return node->running && w->now >= node->boots_at;
+	return node->running && !node->away && w->now >= node->boots_at;
 }
 
 /* ---- tools ---- */
@@ -237,7 +237,9 @@ static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
 	const struct world_node *node = node_of(w, r, &as_unit);
 	const struct world_schema *schema = schema_of(w, r, &as_unit);
 	fact->known = true;
-	if (node != NULL) {
+	if (node != NULL && node->away) {
+		fact->up = false;
+	} else if (node != NULL) {
 		fact->class_ = node->is_new ? CLASS_NEW : CLASS_OLD;
 		fact->up = serves(w, node);
 	} else if (schema != NULL) {
@@ -276,13 +278,13 @@ static void check_balancers(struct world *w)
 			bool in_main = w->admin[MAIN][p][n] == SERVER_READY, in_second = w->admin[SECONDARY][p][n] == SERVER_READY;
 			main_ready += in_main && serves(w, node);
 			second_ready += in_second && serves(w, node);
-			if (in_main && !node->running)
+			if (in_main && !node->running && !node->away)
 				world_broken(w, "I4: %s is READY in main and stopped", node->name);
 			if (in_main && node->is_new && old_tenants)
 				world_broken(w, "I4: new %s is READY in main while tenants are old", node->name);
 			if (in_second && !node->is_new)
 				world_broken(w, "I4: old %s is READY in secondary", node->name);
-			if (in_main && !node->is_new && new_tenants && !node->redirect)
+			if (in_main && !node->is_new && new_tenants && !node->redirect && serves(w, node))
 				world_broken(w, "I3: new tenants meet old %s without the redirect", node->name);
 		}
 		if (main_ready == 0)
@@ -346,7 +348,7 @@ static bool answered_for(const struct world *w, const struct rollout *r, const c
 	(void)w;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
-		bool open = u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
+		bool open = u->state == UNIT_FENCED || u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
 		if (open && strcmp(r->rows[u->row].name, row) == 0)
 			return true;
 	}

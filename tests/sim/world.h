@@ -13,6 +13,7 @@ enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANC
 struct world_node {
 	char name[16];
 	bool is_new, running, name_new, redirect, push_off, deny;
+	bool away;                         /* dead, or cut off: nobody reaches it, nothing ends on it */
 	uint64_t boots_at;                 /* virtual ms: serves from then on */
 };
 
