@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { ENTRIES_SHOWN = 40, POLL_S = 5 };
+enum { ENTRIES_SHOWN = 40, POLL_S = 2 };
 
 static const char secret_opening[] = "${secret.";
 

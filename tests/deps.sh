@@ -2,7 +2,7 @@
 # Sourced by demo.sh and test.sh: puts what they need on a bare Debian 12. Starts no system service.
 
 deps_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev default-libmysqlclient-dev libjson-c-dev libconfig-dev libsqlite3-dev libcmocka-dev"
-deps_lab="haproxy mariadb-server-core mariadb-client-core mariadb-client openssh-server openssh-client python3"
+deps_lab="haproxy mariadb-server-core mariadb-client-core mariadb-client openssh-server openssh-client python3 socat curl"
 deps_test="clang python3-pytest"
 
 deps_say() { printf '%s\n' "$*" >&2; }
