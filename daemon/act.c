@@ -85,6 +85,33 @@ void act_id(const struct rollout *r, const struct effect *e, char id[static ACT_
 		e->dir == DIR_UNDO ? "undo" : "do", e->attempt, (unsigned long long)e->seq);
 }
 
+void act_tag(const struct rollout *r, const struct effect *e, char tag[static ACT_ID_MAX])
+{
+	const struct unit *u = &r->units[e->unit];
+	const struct stage *stage = rollout_stage(r, u);
+	char row[60], stage_name[30], step[30];
+	id_part(row, sizeof(row), r->rows[u->row].name, u->row);
+	id_part(stage_name, sizeof(stage_name), stage->name, u->stage);
+	id_part(step, sizeof(step), e->step < stage->n_steps ? stage->steps[e->step].name : "", e->step);
+	(void)snprintf(tag, ACT_ID_MAX, "%u/%s/%s/%s/%llu", r->id, stage_name, row, step, (unsigned long long)e->seq);
+}
+
+/* The environment with UPGD_TAG, unless the profile has one of its own. */
+static char **env_tagged(char **env, const struct rollout *r, const struct effect *e)
+{
+	char tag[ACT_ID_MAX];
+	size_t n = 0;
+	for (; env[n] != NULL; n++)
+		if (strncmp(env[n], "UPGD_TAG=", 9) == 0)
+			return env;
+	act_tag(r, e, tag);
+	env = memory_need(realloc(env, (n + 2) * sizeof(char *)));
+	if (asprintf(&env[n], "UPGD_TAG=%s", tag) < 0)
+		abort();
+	env[n + 1] = NULL;
+	return env;
+}
+
 /* The runner of the flight's lane; NULL: the flight has failed. */
 static struct runner *runner_of(struct flight *f)
 {
@@ -177,6 +204,7 @@ void act_run(struct flight *f)
 	} else {
 		struct act *act = act_new(f);
 		act_id(flight_rollout(f), &f->effect, id);
+		env = env_tagged(env, flight_rollout(f), &f->effect);
 		struct runner_task task = { .id = id, .argv = (const char *const *)argv, .env = (const char *const *)env,
 			.deadline_ms = step->kill ? step->timeout_ms : 0 };
 		act->runner = runner;

@@ -20,6 +20,7 @@ struct executor {
 	struct watch *watch;
 	struct flight *flights;  /* all that is under way */
 	struct captures captures;
+	struct orphans *orphans; /* of orphans.c: what the last looks saw */
 	char **rendered;         /* owned, until the loop turns */
 	size_t n_rendered, max_rendered;
 	struct loop_timer *tidy; /* frees them */
@@ -50,6 +51,8 @@ void flight_answer_later(struct flight *flight, enum result result, const char *
 /* The runner's name of an action: for people, and unique for ever by the intent's number. */
 enum { ACT_ID_MAX = 200 };
 void act_id(const struct rollout *r, const struct effect *effect, char id[static ACT_ID_MAX]);
+/* "7/migrate/ox_5/update/1234", for the comments of a task's statements; the last part is the intent's number. */
+void act_tag(const struct rollout *r, const struct effect *effect, char tag[static ACT_ID_MAX]);
 
 void act_run(struct flight *flight);    /* ACTION_RUN */
 void act_edit(struct flight *flight);   /* ACTION_EDIT, restore too */
@@ -57,3 +60,7 @@ void act_server(struct flight *flight); /* ACTION_SERVER, restore too */
 
 void ask_probes(struct flight *flight, const uint16_t *probes, size_t n, uint64_t within_ms); /* one after the other; stops at the first that does not hold */
 void ask_captures(struct flight *flight);
+
+void orphans_look(struct flight *flight); /* EFFECT_ORPHANS */
+void orphans_kill(struct flight *flight); /* EFFECT_KILL */
+void orphans_done(struct executor *executor);

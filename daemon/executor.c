@@ -101,7 +101,7 @@ static void passed(const struct flight *f)
 void flight_answer(struct flight *f, enum result result, int64_t value, const char *text)
 {
 	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
-		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED };
+		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED, [EFFECT_ORPHANS] = EVENT_ORPHANS, [EFFECT_KILL] = EVENT_ORPHANS };
 	struct engine *engine = f->x->engine;
 	passed(f);
 	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
@@ -200,6 +200,15 @@ static void act(struct flight *f)
 	flight_answer_later(f, RESULT_OK, NULL);
 }
 
+static void ask(struct flight *f)
+{
+	const struct step *step = flight_step(f);
+	if (step->n_done_when > 0)
+		ask_probes(f, step->done_when, step->n_done_when, 0);
+	else
+		ask_probes(f, step->verify, step->n_verify, 0);
+}
+
 static void verify(struct flight *f)
 {
 	const struct step *step = flight_step(f);
@@ -255,8 +264,13 @@ void executor_perform(struct executor *x, struct rollout *r, const struct effect
 		watch_refresh(x->watch, on_observed, x);
 		return;
 	case EFFECT_ASK:
-		ask_probes(flight_new(x, effect), rollout_stage(r, &r->units[effect->unit])->steps[effect->step].done_when,
-			rollout_stage(r, &r->units[effect->unit])->steps[effect->step].n_done_when, 0);
+		ask(flight_new(x, effect));
+		return;
+	case EFFECT_ORPHANS:
+		orphans_look(flight_new(x, effect));
+		return;
+	case EFFECT_KILL:
+		orphans_kill(flight_new(x, effect));
 		return;
 	case EFFECT_CAPTURE:
 		ask_captures(flight_new(x, effect));
@@ -449,6 +463,7 @@ void executor_free(struct executor *x)
 	loop_timer_free(x->tidy);
 	free(x->rendered);
 	captures_done(&x->captures);
+	orphans_done(x);
 	free(x);
 }
 

@@ -519,15 +519,29 @@ static void load_captures(struct loader *l, const struct conf_node *node, struct
 	}
 }
 
+static void load_orphans(struct loader *l, const struct conf_node *node, struct step *step)
+{
+	char *name = text_of(l, node, "orphans", CONF_OPTIONAL);
+	int probe = name != NULL ? profile_probe(l->profile, name) : -1;
+	if (name == NULL && conf_get(node, "on_orphans") != NULL)
+		conf_error(l->errors, conf_get(node, "on_orphans"), "on_orphans goes with orphans");
+	else if (name != NULL && probe < 0)
+		conf_error(l->errors, conf_get(node, "orphans"), "orphans: no probe \"%s\"", name);
+	step->has_orphans = probe >= 0;
+	step->orphans = (uint16_t)(probe >= 0 ? probe : 0);
+	free(name);
+}
+
 static void load_step(struct loader *l, const struct conf_node *node, struct step *step)
 {
 	static const char *const keys[] = { "name", "run", "env", "edit", "line", "to", "server", "want", "idle", "then", "approve", "wait", "on",
-		"when", "window", "pivot", "resolve", "skip_if_done", "done_when", "verify", "within", "capture", "timeout", "on_timeout", "retry",
+		"when", "window", "pivot", "resolve", "orphans", "on_orphans", "skip_if_done", "done_when", "verify", "within", "capture", "timeout", "on_timeout", "retry",
 		"on_failure", "undo", "takes", NULL };
 	static const char *const windows[] = { "none", "open", "close", NULL };
 	static const char *const resolves[] = { "ask", "rerun", "probe", "attach", NULL };
 	static const char *const failures[] = { "default", "undo", "hold", NULL };
 	static const char *const whens[] = { "always", "tenants", "no tenants", "fenced", NULL };
+	static const char *const orphans[] = { "wait", "kill", "ask", NULL };
 	static const char *const timeouts[] = { "hold", "kill", NULL };
 	conf_known(node, keys, l->errors);
 	step->name = copy(conf_str(node, "name", CONF_REQUIRED, "?", l->errors));
@@ -540,6 +554,8 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 	step->window = (enum step_window)word_of(l, node, "window", windows);
 	step->pivot = conf_bool(node, "pivot", CONF_OPTIONAL, false, l->errors);
 	step->resolve = (enum resolve_kind)word_of(l, node, "resolve", resolves);
+	load_orphans(l, node, step);
+	step->on_orphans = (enum orphans_then)word_of(l, node, "on_orphans", orphans);
 	step->skip_if_done = conf_bool(node, "skip_if_done", CONF_OPTIONAL, false, l->errors);
 	step->n_done_when = probe_list(l, node, "done_when", step->done_when);
 	step->n_verify = probe_list(l, node, "verify", step->verify);

@@ -162,6 +162,19 @@ static void prove_place(const struct scope *s, const struct profile *p, const st
 		conf_error(s->errors, s->at, "%s: sets a server, but its rows are no nodes", s->where);
 }
 
+static void prove_orphans(const struct scope *s, const struct profile *p, const struct step *step)
+{
+	const struct probe *probe = &p->probes[step->orphans];
+	check_probe(s, step->orphans);
+	if (step->act.kind != ACTION_RUN)
+		conf_error(s->errors, s->at, "%s: runs nothing, so it leaves no orphans", s->where);
+	if (probe->kind != PROBE_SQL || probe->expect != EXPECT_ROWS || probe->number != 0)
+		conf_error(s->errors, s->at, "%s: orphans = \"%s\" must be a probe with sql and rows = 0: one row for each statement that still runs, "
+			"its connection's id first", s->where, probe->name);
+	if (step->n_verify == 0 && step->n_done_when == 0)
+		conf_error(s->errors, s->at, "%s: orphans needs verify or done_when: when the statement has ended, nothing tells what it did", s->where);
+}
+
 static void prove_step(const struct profile *p, const struct stage *stage, size_t index, bool past_pivot, const struct conf_node *node,
 	struct conf_errors *errors)
 {
@@ -177,6 +190,8 @@ static void prove_step(const struct profile *p, const struct stage *stage, size_
 	check_probes(&s, step->done_when, step->n_done_when);
 	check_probes(&s, step->undo_verify, step->n_undo_verify);
 	prove_place(&s, p, step);
+	if (step->has_orphans)
+		prove_orphans(&s, p, step);
 	bool acts = step->act.kind == ACTION_RUN || step->act.kind == ACTION_EDIT || step->act.kind == ACTION_SERVER;
 	if (acts && step->act.kind == ACTION_RUN && conf_get(node, "resolve") == NULL)
 		conf_error(errors, node, "%s: says not what to do when its answer is lost; resolve = \"rerun\", \"probe\", \"attach\" or \"ask\"", where);

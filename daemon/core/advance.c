@@ -6,17 +6,20 @@
  *   forward   ask done_when -> captures -> intent, act in every lane -> verify -> next step
  *   back      fresh facts, is the undo legal? -> intent, act -> verify -> the step before
  *
- * An action whose answer is lost is resolved as its step says; nothing is ever sent twice on suspicion.
+ * Where an action leaves statements behind in a database (`orphans`), nothing more is done about it, forward or back, while one runs: then the
+ * effect is looked at first, for it may be there. An action whose answer is lost is resolved as its step says; nothing is ever sent twice on suspicion.
  */
 #include "decide.h"
 
 #include "facts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
 	RETRY_FIRST_MS = 1000,
 	RETRY_MAX_MS = 30000,
+	ORPHANS_AGAIN_MS = 1000,
 	UNKNOWN_AGAIN_MS = 2000, /* a question that could not be asked is asked again */
 	RERUNS_MAX = 10,         /* an action lost so often is not lost by chance */
 	UNDO_TRIES = 3,          /* a way back is worth more than one try, whatever the step says of the way there */
@@ -61,6 +64,22 @@ static void send_lane(struct rollout *r, struct out *out, uint32_t unit, uint8_t
 	effect->again = again;
 	r->live[unit].busy = BUSY_ACT;
 	r->live[unit].why.kind = WHY_NONE;
+}
+
+/* Without a word to the reason: it is shown from one look to the next. */
+static bool orphans_look(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct effect *effect = out_effect(out, EFFECT_ORPHANS, unit);
+	effect->step = r->units[unit].step;
+	effect->dir = r->units[unit].dir;
+	effect->attempt = r->units[unit].attempt;
+	r->live[unit].busy = BUSY_ORPHANS;
+	return true;
+}
+
+static bool left_something(const struct unit *u, const struct step *step)
+{
+	return step->has_orphans && (u->touched & (1u << u->step)) != 0;
 }
 
 static void deadline_begin(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
@@ -199,6 +218,10 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 	const struct unit *u = &r->units[unit];
 	const struct step *step = rollout_step(r, u);
 	enum resolve_kind kind = u->dir == DIR_UNDO ? RESOLVE_RERUN : step->resolve;
+	if (step->has_orphans && !r->live[unit].clear)
+		return orphans_look(r, out, unit);
+	if (step->has_orphans && u->dir == DIR_DO)
+		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
 	if (kind == RESOLVE_PROBE || kind == RESOLVE_ATTACH)
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
 	if (kind == RESOLVE_RERUN && u->attempt < RERUNS_MAX)
@@ -279,6 +302,10 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 	}
 	if (step->act.kind == ACTION_APPROVE)
 		return step_by_person(r, out, unit);
+	if (left_something(u, step) && !live->clear)
+		return orphans_look(r, out, unit);
+	if (left_something(u, step) && !live->asked)
+		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
 	if (step->skip_if_done && !live->asked && u->attempt == 1)
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
 	if (needs_capture(u, step))
@@ -337,6 +364,8 @@ static bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 		out_wake(out, live->retry_at);
 		return false;
 	}
+	if (left_something(u, step) && !live->clear)
+		return orphans_look(r, out, unit);
 	if (!step->has_undo || (u->touched & (1u << u->step)) == 0) {
 		bool was_first = u->step == 0;
 		step_end(r, out, unit, STEP_SKIPPED, NULL);
@@ -459,11 +488,14 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 			(void)undo_passed(r, out, ev->unit, was_first);
 		return;
 	}
+	bool again = step->resolve == RESOLVE_PROBE || (step->resolve == RESOLVE_RERUN && step->has_orphans);
 	if (u->dir == DIR_UNDO && u->phase == PHASE_NEXT)
 		live->asked_undone = true;
 	else if (u->phase != PHASE_RESOLVE)
 		step_failed(r, out, ev->unit, ev->text != NULL ? ev->text : "the check after it does not hold");
-	else if (step->resolve == RESOLVE_PROBE && u->attempt < RERUNS_MAX)
+	else if (u->result == RESULT_FAILED)
+		step_failed(r, out, ev->unit, out_text(out, "the action failed, and %s", ev->text != NULL ? ev->text : "its check does not hold"));
+	else if (again && u->attempt < RERUNS_MAX)
 		retry_record(r, out, ev->unit, "its answer was lost; the probe says it is not done");
 	else
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL,
@@ -503,6 +535,41 @@ static void on_captured(struct rollout *r, struct out *out, const struct event *
 	}
 }
 
+static void on_orphans(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct live *live = &r->live[ev->unit];
+	const struct step *step = rollout_step(r, &r->units[ev->unit]);
+	const char *text = ev->text != NULL ? ev->text : "?";
+	bool was_kill = live->busy == BUSY_KILL;
+	if ((!was_kill && live->busy != BUSY_ORPHANS) || r->units[ev->unit].attempt != ev->attempt)
+		return;
+	live->busy = BUSY_NO;
+	live->clear = ev->result == RESULT_OK && !was_kill;
+	if (live->clear) {
+		live->why.kind = WHY_NONE;
+		return;
+	}
+	(void)snprintf(live->text, sizeof(live->text), "%s", text);
+	if (!was_kill && ev->result == RESULT_UNKNOWN) {
+		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		return;
+	}
+	live->asked = false; /* when it has ended, its effect may be there */
+	if (!was_kill && step->on_orphans == ORPHANS_KILL && !live->killed) {
+		struct record *rec = out_record(r, out, RECORD_RESOLVE, ev->unit);
+		rec->text = out_text(out, "kill in the database: %s", text);
+		out_commit(r, out, rec);
+		(void)orphans_look(r, out, ev->unit);
+		out->effects[out->n_effects - 1].kind = EFFECT_KILL;
+		live->busy = BUSY_KILL;
+		live->killed = true;
+	} else if (was_kill ? ev->result != RESULT_OK : step->on_orphans == ORPHANS_ASK) {
+		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL, was_kill ? text : out_text(out, "what its action began still runs: %s", text));
+		return;
+	}
+	wait_for(r, out, ev->unit, WHY_STATEMENT, ORPHANS_AGAIN_MS);
+}
+
 void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (ev->unit >= r->n_units)
@@ -516,6 +583,9 @@ void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
 		return;
 	case EVENT_VERIFIED:
 		on_verified(r, out, ev);
+		return;
+	case EVENT_ORPHANS:
+		on_orphans(r, out, ev);
 		return;
 	case EVENT_ASKED:
 		on_asked(r, out, ev);

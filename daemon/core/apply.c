@@ -186,8 +186,14 @@ static int apply_acted(struct rollout *r, const struct record *rec)
 	}
 	if (rec->code > u->result)
 		u->result = (uint8_t)rec->code;
-	if (u->lanes == 0)
-		u->phase = u->result == RESULT_OK ? PHASE_VERIFY : u->result == RESULT_UNKNOWN ? PHASE_RESOLVE : PHASE_NEXT;
+	if (u->lanes != 0)
+		return 0;
+	/* A client that failed, or was killed, may have left a statement behind that goes on. */
+	bool left = rec->dir == DIR_DO && r->profile->stages[u->stage].steps[u->step].has_orphans;
+	if (u->result == RESULT_OK)
+		u->phase = PHASE_VERIFY;
+	else
+		u->phase = u->result == RESULT_UNKNOWN || left ? PHASE_RESOLVE : PHASE_NEXT;
 	return 0;
 }
 

@@ -108,6 +108,7 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_CAPTURED:
 	case EVENT_ACTED:
 	case EVENT_VERIFIED:
+	case EVENT_ORPHANS:
 		advance_answer(r, out, ev);
 		break;
 	case EVENT_SERVER:

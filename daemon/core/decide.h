@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_CAPTURED,  /* answer to EFFECT_CAPTURE: text is the captures as JSON */
 	EVENT_ACTED,     /* answer to EFFECT_ACT */
 	EVENT_VERIFIED,  /* answer to EFFECT_VERIFY */
+	EVENT_ORPHANS,   /* answer to EFFECT_ORPHANS: OK = none, FAILED = text names those that run; and to EFFECT_KILL */
 	EVENT_SERVER,    /* a process shows a server otherwise than we want it: row, balancer, value = its state, lane = process */
 	EVENT_PROCESS,   /* a process of a balancer is another one than the last that was seen: lane, seq = pid, value = its start */
 	EVENT_NEW_ROW,   /* a row that the plan does not know (text: columns) */
@@ -56,10 +57,12 @@ struct event {
 enum effect_kind {
 	EFFECT_GATE,    /* look at the world anew, then ask the stage's `before` probes for this unit */
 	EFFECT_OBSERVE, /* look at the world anew */
-	EFFECT_ASK,     /* the step's done_when */
+	EFFECT_ASK,     /* the step's done_when; verify where it has none */
 	EFFECT_CAPTURE, /* the step's captures and baseline */
 	EFFECT_ACT,
 	EFFECT_VERIFY,  /* the step's verify until it holds or its time is over; with resolve: done_when or verify, once */
+	EFFECT_ORPHANS, /* look for statements of the step's action that outlived their client */
+	EFFECT_KILL,    /* look once more, and kill those that were there the last time too */
 	EFFECT_ACK,     /* the outcome of an action is durable: its runner may forget it */
 	EFFECT_ASSERT,  /* custody: put a server back in one process */
 	EFFECT_ENDED,   /* the rollout is over */

@@ -33,6 +33,7 @@ static const struct {
 	[WHY_PLACE] = { "world", 5, false },
 	[WHY_UNKNOWN] = { "world", 3, false },
 	[WHY_FENCED] = { "world", 8, false },
+	[WHY_STATEMENT] = { "world", 5, false },
 };
 
 const char *why_who(enum why_kind kind)
@@ -219,6 +220,9 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
 		break;
+	case WHY_STATEMENT:
+		with_detail("statement: what its action began still runs in the database", live_text(r, unit), buf, size);
+		break;
 	}
 	return buf;
 }
@@ -248,6 +252,7 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		[WHY_STOP] = "start upgd again",
 		[WHY_PLACE] = "start the node",
 		[WHY_FENCED] = "start the node; or upgctl skip what waits for it, to end without it",
+		[WHY_STATEMENT] = "it is waited for; end it in the database if it will not end",
 	};
 	buf[0] = '\0';
 	if ((unsigned)why->kind >= WHY_KINDS)

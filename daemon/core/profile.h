@@ -118,6 +118,7 @@ struct action {
 enum lane_kind { LANE_ON_NONE, LANE_ON_SELF, LANE_ON_OLD, LANE_ON_NEW, LANE_ON_LOCAL };
 enum step_window { WINDOW_NONE, WINDOW_OPEN, WINDOW_CLOSE };
 enum resolve_kind { RESOLVE_ASK, RESOLVE_RERUN, RESOLVE_PROBE, RESOLVE_ATTACH };
+enum orphans_then { ORPHANS_WAIT, ORPHANS_KILL, ORPHANS_ASK };
 enum failure_kind { FAILURE_DEFAULT, FAILURE_UNDO, FAILURE_HOLD };
 
 /* Something that can be counted in the observed world. */
@@ -157,6 +158,9 @@ struct step {
 	enum step_window window;
 	bool pivot;
 	enum resolve_kind resolve;
+	bool has_orphans;
+	uint16_t orphans;       /* probe: statements of the action that still run in the database, one a row */
+	enum orphans_then on_orphans;
 	bool skip_if_done;
 	uint16_t done_when[PROFILE_LIST_MAX], verify[PROFILE_LIST_MAX];
 	size_t n_done_when, n_verify;

@@ -151,6 +151,10 @@ static void carry_out(struct rehearsal *s, const struct effect *e)
 		s->result->actions++;
 		ev.kind = EVENT_ACTED;
 		break;
+	case EFFECT_ORPHANS:
+	case EFFECT_KILL:
+		ev.kind = EVENT_ORPHANS;
+		break;
 	case EFFECT_VERIFY:
 		ev.kind = EVENT_VERIFIED;
 		break;

@@ -70,11 +70,11 @@ struct unit {
 };
 
 /* What is under way for a unit in this process. */
-enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERIFY, BUSY_OBSERVE };
+enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERIFY, BUSY_OBSERVE, BUSY_ORPHANS, BUSY_KILL };
 
 enum why_kind {
 	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
-	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_KINDS
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_KINDS
 };
 
 /* Why a unit does not go on: the one answer behind holds, explain and the first line of status. */
@@ -93,6 +93,8 @@ struct live {
 	bool gate_open;      /* asked and answered yes, with facts from after the question */
 	bool asked;          /* done_when of the step at hand was asked: no */
 	bool asked_undone;   /* a try to undo it has failed, and its check was asked: it is not undone */
+	bool clear;          /* no statement of the action runs any more: asked since it ended */
+	bool killed;         /* those that did were killed, once */
 	bool late;           /* over its timeout: the waiting is shown, the work goes on */
 	uint64_t gate_at;    /* boot ms when the gate was last asked */
 	uint64_t retry_at;   /* boot ms: not before */

@@ -77,8 +77,8 @@ static bool input(struct play *p)
 				s->task_failed &= s->task_will_fail;
 			}
 		}
-	} else if (strcmp(w, "fate") == 0) { /* fate update fails|vanishes|unheard 2 */
-		enum sim_fate fate = strcmp(b, "fails") == 0 ? FATE_FAILS : strcmp(b, "vanishes") == 0 ? FATE_LOST_UNDONE : FATE_LOST_DONE;
+	} else if (strcmp(w, "fate") == 0) { /* fate update fails|vanishes|lingers|unheard 2 */
+		enum sim_fate fate = strcmp(b, "fails") == 0 ? FATE_FAILS : strcmp(b, "lingers") == 0 ? FATE_LINGERS : strcmp(b, "vanishes") == 0 ? FATE_LOST_UNDONE : FATE_LOST_DONE;
 		sim_fate(p->sim, a, fate, p->n_words > 3 ? (unsigned)atoi(p->words[3]) : 1);
 	} else if (strcmp(w, "away") == 0 || strcmp(w, "back") == 0) { /* away ox2; back ox2 [bare] */
 		sim_away(p->sim, a, w[0] == 'a', strcmp(b, "bare") == 0);

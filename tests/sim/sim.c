@@ -338,7 +338,7 @@ static enum result act(struct sim *s, const struct effect *e)
 	const struct step *step = effect_step(r, e);
 	const struct action *action = e->dir == DIR_UNDO ? &step->undo : &step->act;
 	uint32_t fate = s->options.faults && s->faults_left > 0 ? roll(s, 60) : 99;
-	if (fate < 3)
+	if (fate <= FATE_LINGERS)
 		s->faults_left--;
 	if (s->fate_times > 0 && strcmp(s->fate_step, step->name) == 0) {
 		s->fate_times--;
@@ -346,6 +346,10 @@ static enum result act(struct sim *s, const struct effect *e)
 	}
 	if (fate == 0)
 		return RESULT_FAILED; /* did nothing and says so */
+	if (fate == FATE_LINGERS && e->dir == DIR_DO && step->has_orphans) {
+		world_linger(&s->world, r, u); /* its client was killed, and the database goes on */
+		return RESULT_FAILED;
+	}
 	bool ok = fate == 1 ? true : world_act(&s->world, r, u, step, action, e->dir);
 	if (fate == 1)
 		return RESULT_UNKNOWN; /* did nothing, nobody knows */
@@ -425,15 +429,17 @@ static void answer_question(struct sim *s, const struct effect *e)
 		ev.kind = EVENT_GATE;
 	} else {
 		const struct step *step = effect_step(r, e);
-		bool done_when = e->kind == EFFECT_ASK || (e->resolve && step->n_done_when > 0);
+		bool done_when = (e->kind == EFFECT_ASK || e->resolve) && step->n_done_when > 0;
 		if (e->kind == EFFECT_CAPTURE)
 			ev.kind = EVENT_CAPTURED;
+		else if (e->kind == EFFECT_ORPHANS || e->kind == EFFECT_KILL)
+			ok = all_hold(s, r, e, &step->orphans, 1, &which);
 		else if (e->dir == DIR_UNDO)
 			ok = all_hold(s, r, e, step->undo_verify, step->n_undo_verify, &which);
 		else
 			ok = done_when ? all_hold(s, r, e, step->done_when, step->n_done_when, &which) : all_hold(s, r, e, step->verify, step->n_verify, &which);
 		if (e->kind != EFFECT_CAPTURE)
-			ev.kind = e->kind == EFFECT_ASK ? EVENT_ASKED : EVENT_VERIFIED;
+			ev.kind = e->kind == EFFECT_ASK ? EVENT_ASKED : e->kind == EFFECT_VERIFY ? EVENT_VERIFIED : EVENT_ORPHANS;
 		uint64_t waited = s->world.now - (uint64_t)r->units[e->unit].step_ms;
 		if (!ok && e->kind == EFFECT_VERIFY && !e->resolve && waited < step->within_ms) {
 			later(s, 500, THING_ANSWER)->effect = *e; /* polled until it holds */

@@ -47,7 +47,7 @@ uint32_t sim_batches(const struct sim *sim);
 uint32_t sim_records(const struct sim *sim);
 uint64_t sim_now(const struct sim *sim);
 const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
-enum sim_fate { FATE_FAILS, FATE_LOST_UNDONE, FATE_LOST_DONE };
+enum sim_fate { FATE_FAILS, FATE_LOST_UNDONE, FATE_LOST_DONE, FATE_LINGERS };
 void sim_fate(struct sim *sim, const char *step, enum sim_fate fate, unsigned times); /* of the next actions of that name */
 void sim_set_clock(struct sim *sim, int64_t by_ms); /* the wall clock only */
 void sim_away(struct sim *sim, const char *node, bool away, bool bare); /* bare: it comes back without what was set on it */

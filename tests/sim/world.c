@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BOOT_MS = 2000, MAIN = 0, SECONDARY = 1 };
+enum { BOOT_MS = 2000, LINGER_MS = 5000, MAIN = 0, SECONDARY = 1 };
 
 void world_broken(struct world *w, const char *format, ...)
 {
@@ -83,12 +83,31 @@ static bool node_tool(struct world *w, struct world_node *node, const char *tool
 	return strcmp(tool, "reloadconfiguration") == 0 ? node->running : true;
 }
 
+static bool is_busy(const struct world *w, const struct world_schema *s)
+{
+	return s->busy_until > w->now;
+}
+
+static bool tasks_done(const struct world *w, const struct world_schema *s)
+{
+	return s->tasks_done || (s->busy_until != 0 && !is_busy(w, s));
+}
+
+void world_linger(struct world *w, const struct rollout *r, const struct unit *u)
+{
+	struct world_schema *s = schema_of(w, r, u);
+	if (s != NULL && s->busy_until == 0)
+		s->busy_until = w->now + LINGER_MS;
+}
+
 static bool run_updates(struct world *w, struct world_schema *s)
 {
 	if (s->enabled && s->tenants > 0)
 		world_broken(w, "I2: update tasks ran in %s with its tenants enabled", s->name);
 	if (s->cached_old)
 		world_broken(w, "update tasks ran in %s while old nodes served it from their caches", s->name);
+	if (is_busy(w, s))
+		world_broken(w, "update tasks ran in %s beside the statement of the client before", s->name);
 	if (s->locked)
 		return true; /* a second caller gets success for nothing */
 	if (s->task_will_fail && !s->tasks_done)
@@ -114,9 +133,11 @@ static bool schema_tool(struct world *w, struct world_schema *s, const char *too
 	if (strcmp(tool, "runupdate") == 0)
 		return run_updates(w, s);
 	if (strcmp(tool, "enableschema") == 0) {
-		if (s->owner_new && !s->tasks_done)
+		if (is_busy(w, s))
+			world_broken(w, "%s was enabled while a statement of its update ran", s->name);
+		if (s->owner_new && !tasks_done(w, s))
 			world_broken(w, "%s was enabled on the new fleet without its tasks", s->name);
-		if (!s->owner_new && s->tasks_done)
+		if (!s->owner_new && tasks_done(w, s))
 			world_broken(w, "%s was enabled on the old fleet after its tasks", s->name);
 		s->enabled = s->tenants > 0;
 		s->cached_old |= !s->owner_new;
@@ -183,7 +204,7 @@ bool world_act(struct world *w, const struct rollout *r, const struct unit *u, c
 
 /* ---- probes ---- */
 
-static bool schema_probe(const struct world_schema *s, const char *probe)
+static bool schema_probe(const struct world *w, const struct world_schema *s, const char *probe)
 {
 	if (strcmp(probe, "none_enabled") == 0)
 		return !s->enabled;
@@ -196,7 +217,9 @@ static bool schema_probe(const struct world_schema *s, const char *probe)
 	if (strcmp(probe, "unlocked") == 0)
 		return !s->locked;
 	if (strcmp(probe, "tasks_done") == 0)
-		return s->tasks_done;
+		return tasks_done(w, s);
+	if (strcmp(probe, "statements") == 0)
+		return !is_busy(w, s);
 	if (strcmp(probe, "no_new_bad") == 0)
 		return !s->task_failed;
 	return true;
@@ -216,7 +239,7 @@ bool world_probe(const struct world *w, const struct rollout *r, const struct un
 				return false;
 		return true;
 	}
-	return schema == NULL || schema_probe(schema, probe);
+	return schema == NULL || schema_probe(w, schema, probe);
 }
 
 /* ---- facts ---- */
@@ -330,7 +353,7 @@ void world_check_done(struct world *w, const struct rollout *r)
 		const struct world_schema *s = &w->schemata[i];
 		if (s->tenants > 0 && (!s->enabled || !s->owner_new))
 			world_broken(w, "I8: done, and %s is %s and %s", s->name, s->enabled ? "enabled" : "disabled", s->owner_new ? "new" : "old");
-		if (!s->tasks_done || s->task_failed || s->locked)
+		if (!tasks_done(w, s) || s->task_failed || s->locked || is_busy(w, s))
 			world_broken(w, "I9: done, and the tasks of %s are not", s->name);
 	}
 	for (uint32_t n = 0; n < w->n_nodes; n++) {

@@ -24,6 +24,7 @@ struct world_schema {
 	bool owner_new, enabled, cached_old; /* cached_old: old nodes may still serve what they had cached */
 	bool tasks_done, task_failed, locked;
 	bool task_will_fail;                 /* until forced */
+	uint64_t busy_until;                 /* virtual ms: a killed client's statement runs until then, and then has done its work; 0: none did */
 };
 
 struct world {
@@ -42,6 +43,8 @@ void world_init(struct world *world, uint32_t nodes, uint32_t schemata, uint64_t
 
 /* What an action does, at its end. False: it reports failure (exit code not 0). */
 bool world_act(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir);
+/* The client of the unit's update is killed, its statement goes on for a while. */
+void world_linger(struct world *world, const struct rollout *r, const struct unit *u);
 /* What a probe says. */
 bool world_probe(const struct world *world, const struct rollout *r, const struct unit *u, const char *probe);
 /* Writes what would be observed now into the facts. */
