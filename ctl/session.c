@@ -64,12 +64,41 @@ static void show(const struct session *session, const char *verb, struct json_ob
 
 /* ---- one reply, or pages of them ---- */
 
+/* Until there is a connection again (0), or for a minute, or until Ctrl-C where that is caught (-EINTR). */
+static int open_again(struct session *session, struct fail *fail)
+{
+	int r = -ECONNRESET;
+	for (int i = 0; r != 0 && i < AGAIN_MAX; i++) {
+		(void)poll(NULL, 0, AGAIN_MS);
+		if (interrupted)
+			return -EINTR;
+		client_close(&session->client);
+		r = client_open(&session->client, session->path, fail);
+	}
+	return r;
+}
+
+static int ask_once(struct session *session, struct grammar_call *call, bool more, struct client_reply *reply, struct fail *fail)
+{
+	int r = client_call(&session->client, call->method->name, call->params, more, fail);
+	return r < 0 ? r : client_next(&session->client, reply, fail);
+}
+
+/* What changes something has a name, which upgd remembers: it may be asked again, and is carried out once. */
 static int ask(struct session *session, struct grammar_call *call, bool more, struct client_reply *reply)
 {
 	struct fail fail;
-	if (client_call(&session->client, call->method->name, call->params, more, &fail) < 0 ||
-		client_next(&session->client, reply, &fail) < 0)
-		return say(call->word, &fail, fail.code == -ECONNRESET ? EXIT_AWAY : EXIT_ERROR);
+	int r = ask_once(session, call, more, reply, &fail);
+	if (r == -ECONNRESET && call->method->mutating) {
+		(void)fprintf(stderr, "upgctl: %s: %s; asking again\n", call->word, fail.text);
+		r = open_again(session, &fail);
+		if (r == 0)
+			r = ask_once(session, call, more, reply, &fail);
+		if (r < 0)
+			(void)fprintf(stderr, "upgctl: %s: whether it was carried out is not known: upgctl status and upgctl log say\n", call->word);
+	}
+	if (r < 0)
+		return say(call->word, &fail, r == -EPROTO ? EXIT_ERROR : EXIT_AWAY);
 	if (reply->error == NULL)
 		return EXIT_OK;
 	int code = say_error(session, call->word, reply);
@@ -249,15 +278,10 @@ static int follow_once(struct session *session, struct follow *follow, struct fa
 static int follow_again(struct session *session, const struct follow *follow, struct fail *fail)
 {
 	(void)say("", fail, 0);
-	for (int i = 0; i < AGAIN_MAX; i++) {
-		(void)poll(NULL, 0, AGAIN_MS);
-		if (interrupted)
-			return detached(follow);
-		client_close(&session->client);
-		if (client_open(&session->client, session->path, fail) == 0)
-			return -1;
-	}
-	return say("", fail, EXIT_AWAY);
+	int r = open_again(session, fail);
+	if (r == -EINTR)
+		return detached(follow);
+	return r == 0 ? -1 : say("", fail, EXIT_AWAY);
 }
 
 static int follow_status(struct session *session, struct follow *follow)

@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REQUESTS_KEPT = 256 };
-
 /* What waits for one batch; batches without records wait for the one before. */
 struct pending {
 	struct pending *next;
@@ -36,8 +34,7 @@ struct engine {
 	struct pending *first, **last;
 	uint64_t seq;
 	uint32_t epoch, n_rollouts;
-	char *requests[REQUESTS_KEPT]; /* owned; a ring */
-	unsigned n_requests;
+	struct requests requests;
 	bool failed;
 };
 
@@ -76,8 +73,7 @@ void engine_free(struct engine *e)
 		e->first = p->next;
 		pending_free(p);
 	}
-	for (unsigned i = 0; i < REQUESTS_KEPT; i++)
-		free(e->requests[i]);
+	requests_done(&e->requests);
 	rollout_free(e->rollout);
 	profile_free(e->profile);
 	out_done(&e->out);
@@ -107,21 +103,9 @@ const char *engine_param(const struct engine *e, const char *name)
 	return NULL;
 }
 
-bool engine_did(const struct engine *e, const char *request_id)
+enum request_is engine_request(const struct engine *e, const struct request *request, const struct request_kept **kept)
 {
-	for (unsigned i = 0; i < REQUESTS_KEPT; i++)
-		if (e->requests[i] != NULL && strcmp(e->requests[i], request_id) == 0)
-			return true;
-	return false;
-}
-
-static void request_note(struct engine *e, const char *id)
-{
-	char **slot = &e->requests[e->n_requests++ % REQUESTS_KEPT];
-	free(*slot);
-	*slot = strdup(id);
-	if (*slot == NULL)
-		abort();
+	return requests_find(&e->requests, request, kept);
 }
 
 /* ---- start of a rollout: the profile comes from the record's own text, live as in replay ---- */
@@ -191,7 +175,7 @@ int engine_fold(struct engine *e, const struct record *rec, struct fail *fail)
 			return rc;
 	}
 	if (rec->kind == RECORD_REQUEST && rec->text != NULL)
-		request_note(e, rec->text);
+		requests_note(&e->requests, &(struct request){ rec->text, rec->hash }, e->rollout != NULL ? e->rollout->id : 0);
 	if (rec->epoch > e->epoch)
 		e->epoch = rec->epoch;
 	e->seq = rec->seq;
@@ -286,7 +270,6 @@ static void flush(struct engine *e, engine_answer_fn *fn, void *arg)
 		if (e->ops.applied != NULL)
 			e->ops.applied(e->arg, e->rollout, &out->records[i]);
 	}
-	e->ops.wake(e->arg, out->wake_at);
 	passing(e);
 	if (p->appended) {
 		e->ops.append(e->arg, out->records, out->n_records);
@@ -302,41 +285,61 @@ static void stamp(struct engine *e, struct event *ev)
 	e->ops.now(e->arg, &ev->boot_ms, &ev->wall_ms);
 }
 
+/* Only what was decided knows when the next look is due: an answer alone must leave that wish as it is. */
+static void turn(struct engine *e, const struct event *ev)
+{
+	decide(e->rollout, ev, &e->out);
+	e->ops.wake(e->arg, e->out.wake_at);
+}
+
 void engine_event(struct engine *e, struct event *ev)
 {
 	if (e->rollout == NULL || e->failed)
 		return;
 	stamp(e, ev);
 	out_reset(&e->out);
-	decide(e->rollout, ev, &e->out);
+	turn(e, ev);
 	flush(e, NULL, NULL);
 }
 
-static void request_record(struct engine *e, const char *request_id, const char *actor)
+static void request_record(struct engine *e, const struct request *request, const char *actor)
 {
-	if (request_id == NULL)
+	if (request == NULL || request->id == NULL)
 		return;
 	struct record *rec = out_record(e->rollout, &e->out, RECORD_REQUEST, RECORD_NO_UNIT);
-	rec->text = out_text(&e->out, "%s", request_id);
+	rec->text = out_text(&e->out, "%s", request->id);
+	rec->hash = request->digest;
 	rec->actor = actor != NULL ? out_text(&e->out, "%s", actor) : NULL;
 	out_commit(e->rollout, &e->out, rec);
-	request_note(e, request_id);
+	requests_note(&e->requests, request, e->rollout->id);
 }
 
-void engine_command(struct engine *e, struct event *ev, const char *request_id, engine_answer_fn *fn, void *arg)
+static void refuse_failed(struct engine *e)
+{
+	e->out.refused = -EIO;
+	(void)snprintf(e->out.answer, sizeof(e->out.answer), "the journal cannot be written; upgd is ending");
+}
+
+void engine_command(struct engine *e, struct event *ev, const struct request *request, engine_answer_fn *fn, void *arg)
 {
 	stamp(e, ev);
 	out_reset(&e->out);
-	if (request_id != NULL && engine_did(e, request_id)) {
-		(void)snprintf(e->out.answer, sizeof(e->out.answer), "done already: this request was carried out before");
-	} else if (e->failed) {
-		e->out.refused = -EIO;
-		(void)snprintf(e->out.answer, sizeof(e->out.answer), "the journal cannot be written; upgd is ending");
+	if (e->failed) {
+		refuse_failed(e);
 	} else {
-		decide(e->rollout, ev, &e->out);
+		turn(e, ev);
 		if (e->out.refused == 0)
-			request_record(e, request_id, ev->actor);
+			request_record(e, request, ev->actor);
 	}
+	flush(e, fn, arg);
+}
+
+void engine_tell(struct engine *e, const char *answer, engine_answer_fn *fn, void *arg)
+{
+	out_reset(&e->out);
+	(void)snprintf(e->out.answer, sizeof(e->out.answer), "%s", answer);
+	if (e->failed)
+		refuse_failed(e);
 	flush(e, fn, arg);
 }
 
@@ -354,7 +357,7 @@ void engine_recovered(struct engine *e)
 	e->rollout->epoch = ++e->epoch;
 	struct record *rec = out_record(e->rollout, &e->out, RECORD_EPOCH, RECORD_NO_UNIT);
 	out_commit(e->rollout, &e->out, rec);
-	decide(e->rollout, &ev, &e->out);
+	turn(e, &ev);
 	flush(e, NULL, NULL);
 }
 
@@ -524,10 +527,10 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 		rec->text = out_text(&e->out, "%s", start->reason);
 		put(e, rec);
 	}
-	request_record(e, start->request_id, start->actor);
+	request_record(e, &start->request, start->actor);
 	rollout_recovered(e->rollout);
 	(void)out_effect(&e->out, EFFECT_OBSERVE, RECORD_NO_UNIT);
-	decide(e->rollout, &ev, &e->out);
+	turn(e, &ev);
 	(void)snprintf(e->out.answer, sizeof(e->out.answer), "rollout %u started: %u units", e->rollout->id, e->rollout->n_units);
 	flush(e, fn, arg);
 	return 0;

@@ -6,6 +6,7 @@
  */
 
 #include "daemon/core/decide.h"
+#include "daemon/requests.h"
 #include "proto/fail.h"
 
 struct engine;
@@ -38,7 +39,9 @@ void engine_event(struct engine *engine, struct event *event);
 
 /* refused: 0 done, 1 refused, <0 not durable. Called when durable; answer is borrowed. */
 typedef void engine_answer_fn(void *arg, int refused, const char *answer);
-void engine_command(struct engine *engine, struct event *event, const char *request_id, engine_answer_fn *fn, void *arg);
+void engine_command(struct engine *engine, struct event *event, const struct request *request, engine_answer_fn *fn, void *arg); /* NULL: no name */
+/* Nothing is decided, but it is said only when all that was decided before is on disk. */
+void engine_tell(struct engine *engine, const char *answer, engine_answer_fn *fn, void *arg);
 
 struct engine_row {
 	uint8_t set;
@@ -58,7 +61,8 @@ struct engine_start {
 	const char *until;          /* a stage or unit; NULL */
 	const char *const *only;    /* rows by name; NULL-terminated; NULL: all */
 	const char *const *skip;    /* rows by name */
-	const char *actor, *reason, *request_id;
+	const char *actor, *reason;
+	struct request request;
 };
 
 /* Refused (1) with a sentence while another one runs; -errno if the profile cannot be parsed. fn as above. */
@@ -67,8 +71,8 @@ must_check int engine_start(struct engine *engine, const struct engine_start *st
 /* The batch appended first of those not yet answered is on disk (error 0), or never will be. */
 void engine_durable(struct engine *engine, int error);
 
-/* True if this request id was carried out; its answer is acknowledged again. */
-bool engine_did(const struct engine *engine, const char *request_id);
+/* What is carried out is to be asked before a command or start: neither looks again. */
+enum request_is engine_request(const struct engine *engine, const struct request *request, const struct request_kept **kept);
 
 /* Params as they were frozen: value or NULL. */
 const char *engine_param(const struct engine *engine, const char *name);

@@ -27,6 +27,8 @@ void views_handle(void *arg, struct control_call *call)
 {
 	struct views *views = arg;
 	const char *name = control_call_method(call)->name;
+	if (control_call_method(call)->mutating && view_request_is_settled(views, call))
+		return;
 	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
 		if (strcmp(methods[i].method, name) == 0) {
 			methods[i].fn(views, call);

@@ -2,8 +2,11 @@
 /* What a person says to a rollout that is there. The rules are in core/command.c; here names become numbers, and answers replies. */
 #include "views_parts.h"
 
+#include "memory.h"
+
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void on_answer(void *arg, int refused, const char *answer)
@@ -18,12 +21,68 @@ static void on_answer(void *arg, int refused, const char *answer)
 	control_reply(call, reply, false);
 }
 
+struct request view_request(struct control_call *call)
+{
+	struct json_object *method = json_object_new_object();
+	json_add(method, control_call_method(call)->name, json_object_get(control_call_args(call)));
+	struct request request = { .id = view_arg(call, "request_id"), .digest = json_digest(method) };
+	json_object_put(method);
+	return request;
+}
+
+struct told {
+	struct control_call *call;
+	uint32_t rollout;
+};
+
+static void on_told(void *arg, int refused, const char *answer)
+{
+	struct told *told = arg;
+	if (refused == 0 && strcmp(control_call_method(told->call)->name, "Start") == 0)
+		view_start_reply(told->call, told->rollout, true, answer, NULL);
+	else
+		on_answer(told->call, refused, answer);
+	free(told);
+}
+
+void view_tell_done(struct views *views, struct control_call *call, uint32_t rollout, const char *text)
+{
+	struct told *told = memory_need(malloc(sizeof(*told)));
+	*told = (struct told){ .call = call, .rollout = rollout };
+	engine_tell(views->with.engine, text, on_told, told);
+}
+
+bool view_request_is_settled(struct views *views, struct control_call *call)
+{
+	const struct request request = view_request(call);
+	const struct request_kept *kept;
+	char text[200];
+	if (request.id != NULL && (request.id[0] == '\0' || strlen(request.id) > REQUEST_ID_MAX)) {
+		view_bad(call, "request_id", "should be 1 to %d bytes", REQUEST_ID_MAX);
+		return true;
+	}
+	switch (engine_request(views->with.engine, &request, &kept)) {
+	case REQUEST_NEW:
+		return false;
+	case REQUEST_OTHER:
+		view_bad(call, "request_id", "\"%.60s\" named another request before, of rollout %u: every request needs an id of its own", request.id,
+			kept->rollout);
+		return true;
+	case REQUEST_DONE:
+		break;
+	}
+	(void)snprintf(text, sizeof(text), "done already: this request was carried out before, in rollout %u", kept->rollout);
+	view_tell_done(views, call, kept->rollout, text);
+	return true;
+}
+
 static void command(struct views *views, struct control_call *call, struct event *event)
 {
 	event->kind = EVENT_COMMAND;
 	event->actor = control_call_actor(call);
 	event->reason = view_arg(call, "reason");
-	engine_command(views->with.engine, event, view_arg(call, "request_id"), on_answer, call);
+	const struct request request = view_request(call);
+	engine_command(views->with.engine, event, &request, on_answer, call);
 }
 
 static void rollout_command(struct views *views, struct control_call *call, enum command_verb verb)
@@ -149,7 +208,7 @@ void view_approve(struct views *views, struct control_call *call)
 	if (!rollout_is_over(r) && (r->approve_all || (r->approved[stage] & (UINT64_C(1) << step)) != 0)) {
 		char text[300];
 		(void)snprintf(text, sizeof(text), "approve: %s/%s is approved already", r->profile->stages[stage].name, r->profile->stages[stage].steps[step].name);
-		on_answer(call, 0, text);
+		view_tell_done(views, call, r->id, text);
 		return;
 	}
 	event.value = stage;

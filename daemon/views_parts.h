@@ -94,6 +94,14 @@ struct json_object *view_records(const struct views *views, uint64_t after, uint
 struct follower *view_follow(struct views *views, struct control_call *call, enum follow_kind kind);
 void view_jobs_stop(struct views *views);
 
+/* How the caller names this request. */
+struct request view_request(struct control_call *call);
+/* True: it was carried out before, or its name was used for something else; the call will be answered. */
+bool view_request_is_settled(struct views *views, struct control_call *call);
+/* It is as asked for without us: said when what made it so is on disk. */
+void view_tell_done(struct views *views, struct control_call *call, uint32_t rollout, const char *text);
+void view_start_reply(struct control_call *call, uint32_t id, bool already, const char *text, const char *extra);
+
 /* Helpers of methods; false: the call is answered with an error. */
 bool view_find_unit(struct views *views, struct control_call *call, const char *name, uint32_t *out_unit);
 bool view_has_rollout(struct views *views, struct control_call *call);

@@ -135,7 +135,7 @@ static bool profile_given(struct view_job *job)
 
 /* ---- Start ---- */
 
-static void start_reply(struct control_call *call, uint32_t id, bool already, const char *text, const char *extra)
+void view_start_reply(struct control_call *call, uint32_t id, bool already, const char *text, const char *extra)
 {
 	struct json_object *reply = json_object_new_object();
 	char *whole;
@@ -205,12 +205,9 @@ static bool start_is_settled(struct view_job *job)
 {
 	struct engine *engine = job->views->with.engine;
 	const struct rollout *r = engine_rollout(engine);
-	const char *request = view_arg(job->call, "request_id");
 	char text[300];
-	if (r != NULL && request != NULL && engine_did(engine, request)) {
-		start_reply(job->call, r->id, true, "done already: this request was carried out before", NULL);
-		return true;
-	}
+	if (view_request_is_settled(job->views, job->call))
+		return true; /* it came twice, and the first one has started it while this one looked at the site */
 	if (r == NULL || rollout_is_over(r))
 		return false;
 	if (same_params(job) && asks_for_more(job, r, text, sizeof(text))) {
@@ -219,7 +216,7 @@ static bool start_is_settled(struct view_job *job)
 	}
 	if (same_params(job)) {
 		(void)snprintf(text, sizeof(text), "rollout %u to the same target is %s already", r->id, view_state_word(r));
-		start_reply(job->call, r->id, true, text, NULL);
+		view_tell_done(job->views, job->call, r->id, text);
 		return true;
 	}
 	(void)snprintf(text, sizeof(text), "rollout %u with other parameters is %s: watch it to its end, or abort it first: upgctl abort %u", r->id,
@@ -375,7 +372,7 @@ static void on_started(void *arg, int refused, const char *answer)
 	if (refused != 0)
 		control_error_text(job->call, "Refused", answer);
 	else
-		start_reply(job->call, job->id, false, answer, job->extra);
+		view_start_reply(job->call, job->id, false, answer, job->extra);
 	view_job_free(job);
 }
 
@@ -408,7 +405,7 @@ static bool start_run(struct view_job *job, const struct discover_result *result
 		.flags = (view_flag(job->call, "yes") ? START_APPROVE_ALL : 0u) |
 			(on_failure != NULL && strcmp(on_failure, "continue") == 0 ? START_CONTINUE : 0u),
 		.until = view_arg(job->call, "until"), .only = names->only, .skip = names->skip, .actor = control_call_actor(job->call),
-		.reason = view_arg(job->call, "reason"), .request_id = view_arg(job->call, "request_id") };
+		.reason = view_arg(job->call, "reason"), .request = view_request(job->call) };
 	job->id = (job->views->n_past > 0 ? job->views->past[(job->views->n_past - 1) % VIEWS_HISTORY].id : 0) + 1;
 	if (engine_start(engine, &start, on_started, job, &fail) == 0)
 		return true;

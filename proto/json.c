@@ -412,3 +412,28 @@ const char *json_text(struct json_object *object, size_t *len)
 		*len = n;
 	return text;
 }
+
+/* FNV-1a */
+static uint64_t digest_text(uint64_t digest, const char *text)
+{
+	for (; *text != '\0'; text++)
+		digest = (digest ^ (unsigned char)*text) * UINT64_C(1099511628211);
+	return (digest ^ 0xff) * UINT64_C(1099511628211);
+}
+
+uint64_t json_digest(struct json_object *object)
+{
+	uint64_t digest = UINT64_C(14695981039346656037);
+	if (json_object_is_type(object, json_type_object)) {
+		digest = digest_text(digest, "{");
+		json_object_object_foreach(object, key, value)
+			digest += digest_text(json_digest(value), key);
+	} else if (json_object_is_type(object, json_type_array)) {
+		digest = digest_text(digest, "[");
+		for (size_t i = 0; i < json_object_array_length(object); i++)
+			digest = (digest ^ json_digest(json_object_array_get_idx(object, i))) * UINT64_C(1099511628211);
+	} else {
+		digest = digest_text(digest, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+	}
+	return digest != 0 ? digest : 1;
+}

@@ -30,6 +30,9 @@ void json_add_int(struct json_object *object, const char *key, int64_t value);
 void json_add_bool(struct json_object *object, const char *key, bool value);
 void json_add(struct json_object *object, const char *key, struct json_object *value); /* consumes value */
 
+/* A number for what it says, the same in whatever order keys stand; never 0. */
+uint64_t json_digest(struct json_object *object);
+
 /* One line without spaces, owned by the object. */
 const char *json_text(struct json_object *object, size_t *len);
 

@@ -179,6 +179,26 @@ static void test_build(void **state)
 	assert_non_null(again);
 }
 
+static uint64_t digest(const char *text)
+{
+	json_cleanup struct json_object *object = json_parse(text, strlen(text), NULL);
+	assert_non_null(object);
+	return json_digest(object);
+}
+
+static void test_digest(void **state)
+{
+	(void)state;
+	static const char *const differ[] = { "{}", "[]", "{\"a\":{}}", "{\"a\":1}", "{\"a\":\"1\"}", "{\"a\":null}", "{\"a\":[1,2]}", "{\"a\":[2,1]}",
+		"{\"a\":[[1],2]}", "{\"a\":\"b\",\"c\":\"d\"}", "{\"a\":\"d\",\"c\":\"b\"}", "{\"ab\":\"\"}", "{\"a\":\"b\"}" };
+	enum { N = sizeof(differ) / sizeof(differ[0]) };
+	assert_int_equal(digest("{\"a\":{\"x\":1,\"y\":2},\"b\":3}"), digest("{\"b\":3, \"a\":{\"y\":2,\"x\":1}}"));
+	for (size_t i = 0; i < N; i++)
+		for (size_t k = 0; k < i; k++)
+			if (digest(differ[i]) == digest(differ[k]))
+				fail_msg("%s and %s", differ[i], differ[k]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_many_depths),
 		cmocka_unit_test(test_getters),
 		cmocka_unit_test(test_build),
+		cmocka_unit_test(test_digest),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,8 @@ static struct {
 	const char *fail_name;    /* not NULL: an error instead */
 	const char *const *steps; /* of a followed Status, NULL-terminated */
 	size_t n_pages;
-	bool drop_once;
+	bool drop_once, lose_once;
+	char lost[1024];          /* what was asked when it was lost */
 } world;
 
 static struct json_object *parse(const char *text)
@@ -92,7 +93,12 @@ static void handle(void *arg, struct control_call *call)
 	(void)arg;
 	(void)snprintf(world.method, sizeof(world.method), "%s", control_call_method(call)->name);
 	(void)snprintf(world.args, sizeof(world.args), "%s", json_text(control_call_args(call), NULL));
-	if (world.fail_name != NULL)
+	if (world.lose_once && control_call_method(call)->mutating) { /* carried out, and the answer never leaves */
+		world.lose_once = false;
+		(void)snprintf(world.lost, sizeof(world.lost), "%s", world.args);
+		control_call_on_gone(call, forget, NULL);
+		loop_post(world.loop, on_drop, NULL);
+	} else if (world.fail_name != NULL)
 		control_error_text(call, world.fail_name, "because of this");
 	else if (control_call_wants_more(call) && strcmp(world.method, "Status") == 0)
 		follow(call);
@@ -331,6 +337,15 @@ static void test_wait_and_watch(void **state)
 	assert_run("watch", 3, "run 1 partial\n", "upgd closed the connection");
 }
 
+static void test_a_change_whose_answer_is_lost_is_asked_for_again(void **state)
+{
+	(void)state;
+	world.lose_once = true;
+	assert_run("park a/1", 0, "park: 1 schema; 1012 tenants stay DOWN\n", "asking again");
+	assert_non_null(strstr(world.lost, "\"request_id\":\""));
+	assert_string_equal(world.args, world.lost); /* the same name: carried out once */
+}
+
 int main(void)
 {
 	if (getenv("UPGCTL") == NULL) {
@@ -346,6 +361,7 @@ int main(void)
 		TEST(test_findings),
 		TEST(test_list_pages_to_the_end),
 		TEST(test_wait_and_watch),
+		TEST(test_a_change_whose_answer_is_lost_is_asked_for_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ static struct {
 	struct views *views;
 	struct control *control;
 	struct loop_timer *wake;
+	atomic_uint_fast64_t wake_at;
 	pthread_t thread;
 	int fd;
 	struct config_pair vars[8];
@@ -151,7 +153,7 @@ static void op_perform(void *arg, struct rollout *rollout, const struct effect *
 static void op_wake(void *arg, uint64_t boot_ms)
 {
 	(void)arg;
-	(void)boot_ms;
+	atomic_store(&world.wake_at, boot_ms);
 }
 
 static void op_applied(void *arg, const struct rollout *rollout, const struct record *record)
@@ -342,6 +344,7 @@ static void test_start_names_what_is_wrong(void **state)
 	expect("Start", "{" PACKAGE ",\"skip\":[\"ox9\"]}", "BadParameter", "\"parameter\":\"skip\"");
 	expect("Start", "{" PACKAGE ",\"skip_after\":\"ox_151\"}", "BadParameter", "no schema ox_151");
 	expect("Start", "{" PACKAGE ",\"on_failure\":\"ignore\"}", "BadParameter", "continue or pause");
+	expect("Start", "{" PACKAGE ",\"request_id\":\"\"}", "BadParameter", "should be 1 to 128 bytes");
 	expect("Start", "{\"params\":{\"package\":\"a\\nb\"}}", "BadParameter", "one line");
 	world.broken = true;
 	expect("Start", "{" PACKAGE "}", "Refused", "ox2: its runner does not answer");
@@ -355,9 +358,61 @@ static void test_start_is_idempotent(void **state)
 	(void)state;
 	expect("Start", "{" PACKAGE ",\"request_id\":\"r1\"}", NULL, "\"already\":false");
 	expect("Start", "{" PACKAGE "}", NULL, "\"already\":true");
-	expect("Start", "{\"params\":{\"package\":\"other\"},\"request_id\":\"r1\"}", NULL, "done already");
+	expect("Start", "{\"request_id\":\"r1\"," PACKAGE "}", NULL, "\"already\":true,\"text\":\"done already");
 	expect("Start", "{\"params\":{\"package\":\"other\"}}", "Refused", "abort 1");
 	expect("History", "{}", NULL, "\"package\":\"7.10.6-44\"");
+}
+
+/* What a second start asks for is had, or refused with the way to have it; never dropped in silence. */
+static void test_second_start_with_other_options(void **state)
+{
+	(void)state;
+	expect("Start", "{" PACKAGE ",\"until\":\"migrate\",\"skip\":[\"ox_7\"]}", NULL, "\"already\":false");
+	expect("Start", "{" PACKAGE ",\"until\":\"migrate\",\"skip\":[\"ox_7\"],\"on_failure\":\"pause\"}", NULL, "\"already\":true");
+	expect("Start", "{" PACKAGE ",\"skip\":[\"ox_7\",\"ox_8\"]}", "Refused", "does not leave out ox_8: upgctl skip STAGE/ox_8");
+	expect("Start", "{" PACKAGE ",\"until\":\"convert\"}", "Refused", "--until is taken at its start only");
+	expect("Start", "{" PACKAGE ",\"only\":[\"ox_1\"]}", "Refused", "--only is taken at its start only");
+	expect("Start", "{" PACKAGE ",\"skip_after\":\"ox_3\"}", "Refused", "--after is taken at its start only");
+	expect("Start", "{" PACKAGE ",\"on_failure\":\"continue\"}", "Refused", "--on-failure is taken at its start only");
+	expect("Skip", "{\"unit\":\"migrate/ox_8\"}", NULL, "is skipped");
+	expect("Start", "{" PACKAGE ",\"skip\":[\"ox_7\",\"ox_8\"]}", NULL, "\"already\":true");
+	expect("Status", "{}", NULL, "\"id\":1");
+}
+
+/* Each that changes something, with a name; then again, and with the name for something else: in this life, and in the next. */
+static void test_repeated_requests_are_carried_out_once(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = {
+		{ "Start", "{\"request_id\":\"r0\"," PACKAGE "}" },
+		{ "Pause", "{\"request_id\":\"r1\"}" },
+		{ "Skip", "{\"request_id\":\"r2\",\"unit\":\"migrate/ox_5\"}" },
+		{ "Retry", "{\"request_id\":\"r3\",\"unit\":\"migrate/ox_5\"}" },
+		{ "Resume", "{\"request_id\":\"r4\"}" },
+		{ "Approve", "{\"request_id\":\"r5\",\"what\":\"prepare/freeze\"}" },
+		{ "Pause", "{\"request_id\":\"r6\",\"now\":true}" },
+		{ "Abort", "{\"request_id\":\"r7\",\"rollout\":1}" },
+	};
+	enum { N = sizeof(rows) / sizeof(rows[0]) };
+	for (size_t i = 0; i < N; i++)
+		json_object_put(call(rows[i][0], rows[i][1], NULL));
+	for (int life = 0; life < 2; life++) {
+		json_object_put(call(rows[0][0], rows[0][1], NULL)); /* answered when all before it is on the disk */
+		struct json_object *last = call("Log", "{\"limit\":1}", NULL);
+		uint64_t wake = atomic_load(&world.wake_at);
+		for (size_t i = 0; i < N; i++)
+			expect(rows[i][0], rows[i][1], NULL, "done already: this request was carried out before, in rollout 1");
+		expect("Start", "{\"request_id\":\"r0\",\"params\":{\"package\":\"other\"}}", "BadParameter", "\\\"r0\\\" named another request before");
+		expect("Pause", "{\"request_id\":\"r6\"}", "BadParameter", "\\\"r6\\\" named another request before");
+		expect("Skip", "{\"request_id\":\"r3\",\"unit\":\"migrate/ox_5\"}", "BadParameter", "\"parameter\":\"request_id\"");
+		expect("Log", "{\"limit\":1}", NULL, json_text(last, NULL));
+		json_object_put(last);
+		assert_true(wake > 0);
+		assert_int_equal(atomic_load(&world.wake_at), wake); /* an answer alone leaves the next look where it was */
+		daemon_stop();
+		daemon_start();
+		json_object_put(call("Status", "{}", NULL));
+	}
 }
 
 static void test_skip_after_counts_in_numbers(void **state)
@@ -487,6 +542,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_yet, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_names_what_is_wrong, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_start_is_idempotent, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_start_with_other_options, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_repeated_requests_are_carried_out_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_skip_after_counts_in_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status_names_the_question, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
