@@ -324,7 +324,7 @@ static void new_row(struct eye *eye, struct rollout *r, const struct sql_result 
 	engine_event(eye->watch->engine, &event);
 	free(columns);
 	if (r->n_rows > n_rows) {
-		r->facts.rows[n_rows] = (struct fact_row){ .class_ = look->class_, .known = true, .up = true, .tenants = look->tenants };
+		r->facts.rows[n_rows] = (struct fact_row){ .class_ = look->class_, .known = true, .up = true, .tenants = look->tenants, .weight = look->weight };
 		log_say(LOG_AT_NOTICE, "set %s: %s is new; it joins the plan", r->profile->sets[eye->index].name, look->name);
 		eye->changed = true;
 	}
@@ -332,8 +332,8 @@ static void new_row(struct eye *eye, struct rollout *r, const struct sql_result 
 
 static bool row_facts(struct fact_row *fact, const struct look_row *look)
 {
-	struct fact_row now = { .class_ = look->class_, .known = true, .up = true, .tenants = look->tenants };
-	bool changed = !fact->known || fact->class_ != now.class_ || fact->tenants != now.tenants;
+	struct fact_row now = { .class_ = look->class_, .known = true, .up = true, .tenants = look->tenants, .weight = look->weight };
+	bool changed = !fact->known || fact->class_ != now.class_ || fact->tenants != now.tenants || fact->weight != now.weight;
 	*fact = now;
 	return changed;
 }

@@ -179,6 +179,24 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	return held.kind != WHY_NONE ? held : floors_held(r, stage, unit);
 }
 
+/* With its window open it has its slot, and the sooner it ends the better. */
+struct why admit_retry(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct stage *stage = rollout_stage(r, u);
+	struct usage usage;
+	if (u->state == UNIT_SKIPPED || uses_slot(u))
+		return why(WHY_NONE, 0, 0);
+	usage_count(r, u->stage, &usage);
+	uint32_t total = stage->total != 0 ? stage->total : 1, on_host = usage.host[r->rows[u->row].host & 255];
+	if (usage.total + usage.gating >= total)
+		return why(WHY_LIMIT, usage.total + usage.gating, total);
+	if (stage->per_host != 0 && r->rows[u->row].host != 0 && on_host >= stage->per_host)
+		return why(WHY_LIMIT, on_host, stage->per_host);
+	struct why held = floors_held(r, stage, unit);
+	return held.kind == WHY_FLOOR && (u->flags & UNIT_PIVOT) == 0 ? held : why(WHY_NONE, 0, 0);
+}
+
 static void remember(struct rollout *r, struct why *slot, struct why held)
 {
 	if (slot->kind != held.kind || slot->other != held.other || slot->floor != held.floor) {

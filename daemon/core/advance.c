@@ -186,7 +186,7 @@ static void retry_record(struct rollout *r, struct out *out, uint32_t unit, cons
 	struct record *rec = out_record(r, out, RECORD_RETRY, unit);
 	rec->text = text != NULL ? out_text(out, "%s", text) : NULL;
 	out_commit(r, out, rec);
-	r->live[unit] = (struct live){ .asked = true };
+	r->live[unit] = (struct live){ 0 };
 	r->live[unit].retry_at = r->now + (pause < RETRY_MAX_MS ? pause : RETRY_MAX_MS);
 	out_wake(out, r->live[unit].retry_at);
 }
@@ -306,7 +306,7 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return orphans_look(r, out, unit);
 	if (left_something(u, step) && !live->asked)
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
-	if (step->skip_if_done && !live->asked && u->attempt == 1)
+	if (step->skip_if_done && !live->asked) /* at each try: what failed or was given up may be done by now */
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
 	if (needs_capture(u, step))
 		return send_question(r, out, unit, EFFECT_CAPTURE, BUSY_CAPTURE);

@@ -111,6 +111,12 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
 		return;
 	}
+	struct why held = event == UNIT_EV_RETRY ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
+	if (held.kind != WHY_NONE) {
+		char text[200];
+		answer(out, 1, "%s: %s would be one too many now (%s); retry it later", verb, name, why_text(r, ev->unit, &held, text, sizeof(text)));
+		return;
+	}
 	if (event == UNIT_EV_SKIP && (r->live[ev->unit].busy == BUSY_GATE))
 		r->live[ev->unit].busy = BUSY_NO;
 	uint32_t tenants = r->rows[u->row].weight;

@@ -9,7 +9,10 @@
 
 #include <assert.h>
 
-/* A finished unit whose row is observed, later than anything we did, as it was before: a tenant came in by a side door. */
+/*
+ * A finished unit whose row is observed, later than anything we did, as it was before: a tenant came in by a side door, or an action that
+ * nobody waited for any more came after all and disabled them. A row without any tenant is nobody's.
+ */
 static void reopen(struct rollout *r, struct out *out)
 {
 	if (r->state != ROLLOUT_RUNNING)
@@ -18,12 +21,12 @@ static void reopen(struct rollout *r, struct out *out)
 		const struct unit *u = &r->units[i];
 		const struct stage *stage = rollout_stage(r, u);
 		const struct fact_row *fact = &r->facts.rows[u->row];
-		if (!stage->again || u->state != UNIT_DONE || !fact->known || fact->tenants == 0)
+		if (!stage->again || u->state != UNIT_DONE || !fact->known || (fact->tenants == 0 && fact->weight == 0))
 			continue;
 		if ((stage->where & (1u << fact->class_)) == 0 || r->facts.rows_at[stage->set] <= r->moved_at)
 			continue;
 		(void)unit_event(r, out, i, UNIT_EV_REOPEN, NULL, out_text(out, "observed as %s again, %u tenants",
-			r->profile->classes[fact->class_], fact->tenants));
+			r->profile->classes[fact->class_], fact->tenants > fact->weight ? fact->tenants : fact->weight));
 	}
 }
 

@@ -120,6 +120,7 @@ void advance_answer(struct rollout *r, struct out *out, const struct event *even
 bool admit_stages(struct rollout *r, struct out *out);
 void admit_gate(struct rollout *r, struct out *out, const struct event *event);
 struct why admit_rollout(const struct rollout *r, bool new_units);          /* what holds everything; WHY_NONE: nothing */
+struct why admit_retry(const struct rollout *r, uint32_t unit);             /* a limit or floor that a retry of it would break; or WHY_NONE */
 bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
 void command_run(struct rollout *r, struct out *out, const struct event *event);
 bool admit_is_open(const struct rollout *r, uint8_t stage);                 /* what it comes after and needs is there */

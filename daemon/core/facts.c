@@ -50,6 +50,7 @@ static const struct unit *row_parked_open(const struct rollout *r, uint32_t row)
 	return NULL;
 }
 
+/* One that we want elsewhere is READY by a person's hand or a reload, and not for long: nobody may rely on it. */
 static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t candidate, int64_t *out)
 {
 	int set = r->profile->set_node;
@@ -60,7 +61,9 @@ static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t cand
 		if (r->rows[i].set != set)
 			continue;
 		const struct fact_server *server = &r->facts.servers[balancer][r->rows[i].rank];
-		*out += server->state == SERVER_READY && server->up && !facts_node_out(r, i, candidate);
+		const struct want *want = r->wants[balancer] != NULL ? &r->wants[balancer][r->rows[i].rank] : NULL;
+		bool ours = want == NULL || want->state == SERVER_UNKNOWN || want->state == SERVER_READY;
+		*out += server->state == SERVER_READY && server->up && ours && !facts_node_out(r, i, candidate);
 	}
 	return true;
 }

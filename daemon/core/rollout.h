@@ -109,6 +109,7 @@ struct fact_row {
 	bool known, up;
 	uint32_t tenants;    /* enabled */
 	uint64_t away_since; /* nodes: boot ms, neither up nor served by a balancer since; 0: not so. Kept by fence.c */
+	uint32_t weight;     /* enabled or not */
 };
 
 struct fact_server {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/sim/run PROFILE --seeds N --first S     random schedules: crashes, faults, persons
- *               PROFILE --crashes               a crash at every record of the run without faults
- *               PROFILE --trace S               one seed, with its transcript
- *               PROFILE SCENARIO...             files: inputs at the margin, the expected transcript indented
+ * tests/sim/run PROFILE --seeds N [--first S] [--jobs J]   random troubles: faults, crashes, persons, other hands
+ *               PROFILE --crashes [--jobs J]               a crash at every batch of the run without troubles, and in each recovery
+ *               PROFILE --each [--jobs J]                  every fault at every action and question of it
+ *               PROFILE --trace S                          one seed, with its transcript
+ *               PROFILE SCENARIO...                        files: inputs at the margin, the expected transcript indented
+ * What fails is made smaller, trouble by trouble, and shown.
  */
 #include "scenario.h"
 #include "sim.h"
@@ -12,95 +14,251 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SHOW_MAX = 5 };
 
 static char *profile_text;
 
-static void fail_seed(const struct sim *s, uint64_t seed, const char *how)
+struct job {
+	struct sim_options options;
+	struct troubles troubles;
+	char name[80];
+};
+
+/* Shared by the processes of --jobs. */
+struct tally {
+	_Atomic unsigned ended[8], failed, n;
+};
+static struct tally *tally;
+
+static struct sim *run(const struct job *job, FILE *transcript)
 {
-	(void)printf("FAILED seed %llu (%s): %s at %.1f s\n", (unsigned long long)seed, how, sim_broken(s), (double)sim_now(s) / 1000);
+	struct sim_options o = job->options;
+	o.troubles = &job->troubles;
+	o.transcript = transcript;
+	struct sim *s = sim_new(&o);
+	sim_start(s, NULL, NULL, o.keep_on);
+	sim_run(s);
+	return s;
 }
 
-static struct sim_options random_options(uint64_t seed)
+static bool fails(const struct job *job)
+{
+	struct sim *s = run(job, NULL);
+	bool broken = sim_broken(s)[0] != '\0';
+	sim_free(s);
+	return broken;
+}
+
+/* Leaves out what is not needed to fail. Ids stay, so that the records' signs do. */
+static void shrink(struct job *job)
+{
+	for (size_t i = job->troubles.n; i-- > 0;) {
+		struct job less = *job;
+		less.troubles.list[i].kind = TROUBLE_NONE;
+		if (less.troubles.list[i].kind != job->troubles.list[i].kind && fails(&less))
+			*job = less;
+	}
+}
+
+static void holds_print(struct sim *s, FILE *out)
+{
+	const struct rollout *r = sim_rollout(s);
+	char name[300], text[300];
+	for (uint32_t i = 0; r != NULL && i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if (u->state == UNIT_DONE)
+			continue;
+		const struct why *why = r->live[i].why.kind != WHY_NONE ? &r->live[i].why : &r->stage_why[u->stage];
+		(void)fprintf(out, "  %s %s, step %u: %s\n", rollout_unit_name(r, i, name, sizeof(name)), unit_state_word(u->state), u->step,
+			why_text(r, i, why, text, sizeof(text)));
+	}
+}
+
+static void show(struct job *job)
+{
+	char *text = NULL;
+	size_t len;
+	shrink(job);
+	FILE *out = open_memstream(&text, &len);
+	struct sim *s = run(job, out);
+	(void)fprintf(out, "FAILED %s: %s at %.1f s\n%u nodes, %u schemata%s%s\n", job->name, sim_broken(s), (double)sim_now(s) / 1000, job->options.nodes,
+		job->options.schemata, job->options.person ? "" : ", nobody comes by", job->options.keep_on ? ", on_failure=continue" : "");
+	troubles_print(sim_troubles(s), out);
+	holds_print(s, out);
+	sim_free(s);
+	(void)fclose(out);
+	(void)fputs(text, stdout);
+	(void)fflush(stdout);
+	free(text);
+}
+
+static void run_one(struct job *job)
+{
+	struct sim *s = run(job, NULL);
+	const struct rollout *r = sim_rollout(s);
+	bool broken = sim_broken(s)[0] != '\0';
+	tally->n++;
+	if (!broken && r != NULL)
+		tally->ended[r->state & 7]++;
+	sim_free(s);
+	if (broken && tally->failed++ < SHOW_MAX)
+		show(job);
+}
+
+static void make_job(struct job *job, uint64_t seed)
 {
 	uint64_t mix = seed * 11400714819323198485u;
-	struct sim_options o = { .seed = seed, .nodes = 2 + (uint32_t)(mix >> 40) % 5, .schemata = 1 + (uint32_t)(mix >> 44) % 14,
-		.profile_text = profile_text, .faults = (mix >> 52) % 4 != 0, .approve = true };
-	if ((mix >> 54) % 3 != 0) {
-		o.crash_at = 1 + (uint32_t)(mix >> 20) % 300;
-		o.crash = (mix >> 56) % 2 ? CRASH_AFTER : CRASH_BEFORE;
-		o.crash_every = (mix >> 57) % 2 ? 4 + (uint32_t)(mix >> 30) % 60 : 0;
-	}
-	return o;
+	*job = (struct job){ .options = { .seed = seed, .nodes = 2 + (uint32_t)(mix >> 40) % 5, .schemata = 1 + (uint32_t)(mix >> 44) % 14,
+		.profile_text = profile_text, .approve = (mix >> 52) % 8 != 0, .person = (mix >> 55) % 8 != 0 } };
+	job->options.keep_on = job->options.person && (mix >> 58) % 8 == 0;
+	job->options.approve |= !job->options.person;
+	(void)snprintf(job->name, sizeof(job->name), "seed %llu", (unsigned long long)seed);
+	troubles_make(&job->troubles, seed, job->options.nodes, job->options.schemata);
 }
 
-static unsigned ended[8];
+/* ---- in several processes ---- */
 
-static bool run_one(struct sim_options *o, const char *how)
+typedef void job_fn(uint64_t number); /* runs one */
+
+static void share(unsigned jobs, uint64_t first, uint64_t n, job_fn *fn)
 {
-	struct sim *s = sim_new(o);
-	sim_start(s, NULL, NULL, false);
-	sim_run(s);
-	bool ok = sim_broken(s)[0] == '\0';
-	if (ok && !o->faults && sim_rollout(s)->state != ROLLOUT_DONE) {
-		world_broken(sim_world(s), "without faults it ended %s", rollout_state_word(sim_rollout(s)->state));
-		ok = false;
+	for (unsigned j = 0; j < jobs; j++) {
+		if (jobs > 1 && fork() != 0)
+			continue;
+		for (uint64_t i = first + j; i < first + n && tally->failed < SHOW_MAX; i += jobs)
+			fn(i);
+		if (jobs > 1)
+			_exit(0);
 	}
-	if (!ok)
-		fail_seed(s, o->seed, how);
-	else
-		ended[sim_rollout(s)->state & 7]++;
-	sim_free(s);
-	return ok;
-}
-
-static int run_seeds(uint64_t first, uint64_t n)
-{
-	uint64_t failed = 0;
-	for (uint64_t seed = first; seed < first + n && failed < 10; seed++) {
-		struct sim_options o = random_options(seed);
-		failed += !run_one(&o, "random");
-	}
-	(void)printf("sim: %llu seeds from %llu: %u done, %u partial, %u aborted, %llu failed\n", (unsigned long long)n, (unsigned long long)first,
-		ended[ROLLOUT_DONE], ended[ROLLOUT_PARTIAL], ended[ROLLOUT_ABORTED], (unsigned long long)failed);
-	return failed != 0;
-}
-
-static int run_crashes(void)
-{
-	struct sim_options o = { .seed = 1, .nodes = 4, .schemata = 5, .profile_text = profile_text, .approve = true };
-	struct sim *s = sim_new(&o);
-	sim_start(s, NULL, NULL, false);
-	sim_run(s);
-	uint32_t n = sim_batches(s), failed = sim_broken(s)[0] != '\0';
-	if (failed)
-		fail_seed(s, 1, "undisturbed");
-	sim_free(s);
-	for (uint32_t at = 1; at <= n; at++) {
-		for (int crash = CRASH_BEFORE; crash <= CRASH_AFTER; crash++) {
-			o.crash_at = at;
-			o.crash = (enum sim_crash)crash;
-			o.crash_every = 0;
-			failed += !run_one(&o, crash == CRASH_BEFORE ? "crash before" : "crash after");
-			o.crash_every = 4 + at % 7; /* and again and again */
-			if (crash == CRASH_AFTER)
-				failed += !run_one(&o, "crash again");
+	int status;
+	while (jobs > 1 && wait(&status) > 0)
+		if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+			tally->failed++;
+			(void)printf("FAILED: a process ended with status %d\n", status);
 		}
+}
+
+static int summary(const char *what, const struct timespec *from)
+{
+	struct timespec now;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	double took = (double)(now.tv_sec - from->tv_sec) + (double)(now.tv_nsec - from->tv_nsec) / 1e9;
+	unsigned over = tally->ended[ROLLOUT_DONE] + tally->ended[ROLLOUT_PARTIAL] + tally->ended[ROLLOUT_ABORTED];
+	(void)printf("sim: %u schedules (%s): %u done, %u partial, %u aborted, %u stopped, %u failed; %.0f s, %.0f a second\n", tally->n, what,
+		tally->ended[ROLLOUT_DONE], tally->ended[ROLLOUT_PARTIAL], tally->ended[ROLLOUT_ABORTED], tally->n - over - tally->failed, tally->failed, took,
+		took > 0 ? tally->n / took : 0);
+	return tally->failed != 0;
+}
+
+static void one_seed(uint64_t seed)
+{
+	struct job job;
+	make_job(&job, seed);
+	run_one(&job);
+}
+
+/* ---- a crash everywhere, a fault everywhere ---- */
+
+static const struct sim_options plain = { .seed = 1, .nodes = 4, .schemata = 5, .approve = true, .person = true };
+
+static void at(enum trouble_kind kind, uint32_t where, enum trouble_kind and_then, uint32_t again)
+{
+	struct job job = { .options = plain };
+	job.options.profile_text = profile_text;
+	job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 1, .kind = (uint8_t)kind, .at = where, .a = where * 7919, .b = where * 104729 };
+	if (and_then != TROUBLE_NONE)
+		job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 2, .kind = (uint8_t)and_then, .at = where + again };
+	(void)snprintf(job.name, sizeof(job.name), "%s, at %u", trouble_word(kind), where);
+	run_one(&job);
+}
+
+static void crashes_at(uint64_t number)
+{
+	uint32_t where = (uint32_t)number;
+	at(TROUBLE_CRASH_BEFORE, where, TROUBLE_NONE, 0);
+	at(TROUBLE_CRASH_AFTER, where, TROUBLE_NONE, 0);
+	for (uint32_t again = 1; again <= 3; again++) { /* and once more, before what the recovery asked for is answered */
+		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_BEFORE, again);
+		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_AFTER, again);
 	}
-	(void)printf("sim: a crash at each of %u batches, %u failed\n", n, failed);
-	return failed != 0;
+}
+
+static void faults_at(uint64_t number)
+{
+	for (unsigned kind = 1; kind < TROUBLE_KINDS; kind++)
+		if (trouble_when(kind) == AT_ACTION || trouble_when(kind) == AT_QUESTION)
+			at((enum trouble_kind)kind, (uint32_t)number, TROUBLE_NONE, 0);
+}
+
+static uint32_t undisturbed(bool batches)
+{
+	struct job job = { .options = plain, .name = "undisturbed" };
+	job.options.profile_text = profile_text;
+	struct sim *s = run(&job, NULL);
+	uint32_t n = batches ? sim_batches(s) : sim_actions(s);
+	if (sim_broken(s)[0] != '\0' || sim_rollout(s)->state != ROLLOUT_DONE) {
+		tally->failed++;
+		show(&job);
+	}
+	sim_free(s);
+	return n;
 }
 
 static int trace(uint64_t seed)
 {
-	struct sim_options o = random_options(seed);
-	o.transcript = stdout;
-	return !run_one(&o, "trace");
+	struct job job;
+	make_job(&job, seed);
+	struct sim *s = run(&job, stdout);
+	bool broken = sim_broken(s)[0] != '\0';
+	troubles_print(sim_troubles(s), stdout);
+	(void)printf("seed %llu: %s%s\n", (unsigned long long)seed, broken ? "FAILED: " : rollout_state_word(sim_rollout(s)->state), sim_broken(s));
+	sim_free(s);
+	return broken;
+}
+
+static uint64_t option(int argc, char **argv, const char *name, uint64_t otherwise)
+{
+	for (int i = 2; i + 1 < argc; i++)
+		if (strcmp(argv[i], name) == 0)
+			return strtoull(argv[i + 1], NULL, 10);
+	return otherwise;
+}
+
+static int run_mode(int argc, char **argv)
+{
+	struct timespec from;
+	const char *mode = argv[2];
+	unsigned jobs = (unsigned)option(argc, argv, "--jobs", 1);
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	if (strcmp(mode, "--seeds") == 0) {
+		share(jobs, option(argc, argv, "--first", 1), option(argc, argv, "--seeds", 1000), one_seed);
+		return summary("random", &from);
+	}
+	if (strcmp(mode, "--crashes") == 0) {
+		share(jobs, 1, undisturbed(true), crashes_at);
+		return summary("a crash at each batch", &from);
+	}
+	if (strcmp(mode, "--each") == 0) {
+		share(jobs, 1, undisturbed(false), faults_at);
+		return summary("each fault at each action", &from);
+	}
+	if (strcmp(mode, "--trace") == 0)
+		return trace(option(argc, argv, "--trace", 1));
+	int rc = 0;
+	for (int i = 2; i < argc; i++)
+		rc |= scenario_run(argv[i], profile_text);
+	return rc;
 }
 
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		(void)fprintf(stderr, "usage: run PROFILE --seeds N [--first S] | --crashes | --trace S | SCENARIO...\n");
+		(void)fprintf(stderr, "usage: run PROFILE --seeds N [--first S] [--jobs J] | --crashes | --each | --trace S | SCENARIO...\n");
 		return 2;
 	}
 	struct conf_errors errors = { 0 };
@@ -113,16 +271,10 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	profile_text = profile->text;
-	int rc = 0;
-	if (strcmp(argv[2], "--seeds") == 0)
-		rc = run_seeds(argc > 5 ? strtoull(argv[5], NULL, 10) : 1, argc > 3 ? strtoull(argv[3], NULL, 10) : 1000);
-	else if (strcmp(argv[2], "--crashes") == 0)
-		rc = run_crashes();
-	else if (strcmp(argv[2], "--trace") == 0)
-		rc = trace(argc > 3 ? strtoull(argv[3], NULL, 10) : 1);
-	else
-		for (int i = 2; i < argc; i++)
-			rc |= scenario_run(argv[i], profile_text);
+	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tally == MAP_FAILED)
+		return 1;
+	int rc = run_mode(argc, argv);
 	profile_free(profile);
 	conf_errors_done(&errors);
 	return rc;

@@ -34,6 +34,18 @@ static uint64_t seconds(const char *word)
 	return (uint64_t)(strtod(word, NULL) * 1000);
 }
 
+static enum trouble_kind word_kind(const char *word)
+{
+	static const struct { const char *word; enum trouble_kind kind; } words[] = { { "fails", TROUBLE_FAILS }, { "lies", TROUBLE_LIES },
+		{ "vanishes", TROUBLE_VANISHES }, { "unheard", TROUBLE_UNHEARD }, { "ghost", TROUBLE_GHOST }, { "late", TROUBLE_LATE }, { "slow", TROUBLE_SLOW },
+		{ "twice", TROUBLE_TWICE }, { "lingers", TROUBLE_LINGERS }, { "half", TROUBLE_HALF }, { "reboot", TROUBLE_REBOOT }, { "tenant", TROUBLE_TENANT }, { "schema", TROUBLE_SCHEMA },
+		{ "takeover", TROUBLE_TAKEOVER }, { "dead", TROUBLE_KILL } };
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i].word, word) == 0)
+			return words[i].kind;
+	return TROUBLE_NONE;
+}
+
 /* One input line; false: not known. */
 static bool input(struct play *p)
 {
@@ -78,8 +90,9 @@ static bool input(struct play *p)
 			}
 		}
 	} else if (strcmp(w, "fate") == 0) { /* fate update fails|vanishes|lingers|unheard 2 */
-		enum sim_fate fate = strcmp(b, "fails") == 0 ? FATE_FAILS : strcmp(b, "lingers") == 0 ? FATE_LINGERS : strcmp(b, "vanishes") == 0 ? FATE_LOST_UNDONE : FATE_LOST_DONE;
-		sim_fate(p->sim, a, fate, p->n_words > 3 ? (unsigned)atoi(p->words[3]) : 1);
+		sim_fate(p->sim, a, word_kind(b), p->n_words > 3 ? (unsigned)atoi(p->words[3]) : 1);
+	} else if (strcmp(w, "strike") == 0) { /* strike reboot 1 60000: what else may happen, with its two numbers */
+		sim_strike(p->sim, word_kind(a), (uint32_t)atoi(b), (uint32_t)atoi(p->words[3]));
 	} else if (strcmp(w, "away") == 0 || strcmp(w, "back") == 0) { /* away ox2; back ox2 [bare] */
 		sim_away(p->sim, a, w[0] == 'a', strcmp(b, "bare") == 0);
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */

@@ -30,6 +30,9 @@ void world_init(struct world *w, uint32_t nodes, uint32_t schemata, uint64_t see
 			w->admin[SECONDARY][p][i] = SERVER_MAINT;
 		}
 	}
+	for (int b = 0; b < WORLD_BALANCERS; b++)
+		for (int p = 0; p < WORLD_PROCESSES; p++)
+			w->pid[b][p] = 100;
 	for (uint32_t i = 0; i < schemata; i++) {
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
 		struct world_schema *s = &w->schemata[i];
@@ -40,25 +43,51 @@ void world_init(struct world *w, uint32_t nodes, uint32_t schemata, uint64_t see
 	}
 }
 
+/* Rows are put in the world's order: the rank of a row is its place here. Set 1 is the nodes, set 2 the schemata. */
 static struct world_node *node_of(const struct world *w, const struct rollout *r, const struct unit *u)
 {
-	for (uint32_t i = 0; i < w->n_nodes; i++)
-		if (strcmp(w->nodes[i].name, r->rows[u->row].name) == 0)
-			return (struct world_node *)(uintptr_t)&w->nodes[i];
-	return NULL;
+	const struct row *row = &r->rows[u->row];
+	return row->set == 1 && row->rank < w->n_nodes ? (struct world_node *)(uintptr_t)&w->nodes[row->rank] : NULL;
 }
 
 static struct world_schema *schema_of(const struct world *w, const struct rollout *r, const struct unit *u)
 {
-	for (uint32_t i = 0; i < w->n_schemata; i++)
-		if (strcmp(w->schemata[i].name, r->rows[u->row].name) == 0)
-			return (struct world_schema *)(uintptr_t)&w->schemata[i];
-	return NULL;
+	const struct row *row = &r->rows[u->row];
+	return row->set == 2 && row->rank < w->n_schemata ? (struct world_schema *)(uintptr_t)&w->schemata[row->rank] : NULL;
+}
+
+/* Nobody reaches it, nothing ends on it. */
+static bool is_away(const struct world *w, const struct world_node *node)
+{
+	return node->away || w->now < node->down_until;
 }
 
 static bool serves(const struct world *w, const struct world_node *node)
 {
-	return node->running && !node->away && w->now >= node->boots_at;
+	return node->running && w->now >= node->boots_at && !is_away(w, node);
+}
+
+bool world_lane_down(const struct world *w, const struct rollout *r, int32_t lane)
+{
+	return lane >= 0 && (uint32_t)lane < r->n_rows && r->rows[lane].set == 1 && is_away(w, &w->nodes[r->rows[lane].rank]);
+}
+
+bool world_is_up(const struct world *w, const struct rollout *r, const struct unit *u)
+{
+	const struct world_node *node = node_of(w, r, u);
+	return node == NULL || serves(w, node);
+}
+
+unsigned world_cause(const struct world *w, const struct rollout *r, const struct unit *u)
+{
+	const struct world_node *node = node_of(w, r, u);
+	const struct world_schema *schema = schema_of(w, r, u);
+	if (node != NULL || schema != NULL)
+		return node != NULL ? node->cause : schema->cause;
+	unsigned cause = 0;
+	for (uint32_t i = 0; i < w->n_schemata && cause == 0; i++)
+		cause = w->schemata[i].cause;
+	return cause;
 }
 
 /* ---- tools ---- */
@@ -128,6 +157,8 @@ static bool schema_tool(struct world *w, struct world_schema *s, const char *too
 		if (s->enabled || s->tenants == 0)
 			return false;
 		s->owner_new = to_new;
+		s->tenants += s->strays;
+		s->strays = 0;
 		return true;
 	}
 	if (strcmp(tool, "runupdate") == 0)
@@ -159,6 +190,12 @@ static bool edit(struct world_node *node, const struct action *act, bool undo)
 	return true;
 }
 
+void world_set_server(struct world *w, int balancer, int process, uint32_t node, enum server_state state, bool by_hand)
+{
+	w->admin[balancer][process][node] = (uint8_t)state;
+	w->hand[balancer][process][node] = by_hand;
+}
+
 static bool set_server(struct world *w, const struct rollout *r, const struct world_node *node, const struct step *step, const struct action *act, uint8_t dir)
 {
 	uint32_t i = (uint32_t)(node - w->nodes);
@@ -169,7 +206,7 @@ static bool set_server(struct world *w, const struct rollout *r, const struct wo
 	if (want == SERVER_READY && !serves(w, node))
 		return false; /* the executor waits for fresh checks; here it just is not up yet */
 	for (int p = 0; p < WORLD_PROCESSES; p++)
-		w->admin[balancer][p][i] = (uint8_t)want;
+		world_set_server(w, balancer, p, i, want, false);
 	return true;
 }
 
@@ -209,13 +246,15 @@ static bool schema_probe(const struct world *w, const struct world_schema *s, co
 	if (strcmp(probe, "none_enabled") == 0)
 		return !s->enabled;
 	if (strcmp(probe, "owned_new") == 0)
-		return s->owner_new || s->tenants == 0;
+		return (s->owner_new && s->strays == 0) || s->tenants == 0;
 	if (strcmp(probe, "owned_old") == 0)
 		return !s->owner_new || s->tenants == 0;
 	if (strcmp(probe, "none_left") == 0)
 		return s->enabled || s->tenants == 0;
 	if (strcmp(probe, "unlocked") == 0)
 		return !s->locked;
+	if (strcmp(probe, "reason_free") == 0)
+		return s->enabled || s->tenants == 0;
 	if (strcmp(probe, "tasks_done") == 0)
 		return tasks_done(w, s);
 	if (strcmp(probe, "statements") == 0)
@@ -235,7 +274,7 @@ bool world_probe(const struct world *w, const struct rollout *r, const struct un
 		return node != NULL && serves(w, node) && node->is_new == (strcmp(probe, "runs_new") == 0);
 	if (strcmp(probe, "no_tenant_old") == 0) {
 		for (uint32_t i = 0; i < w->n_schemata; i++)
-			if (w->schemata[i].enabled && !w->schemata[i].owner_new)
+			if (w->schemata[i].enabled && (!w->schemata[i].owner_new || w->schemata[i].strays > 0))
 				return false;
 		return true;
 	}
@@ -260,14 +299,16 @@ static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
 	const struct world_node *node = node_of(w, r, &as_unit);
 	const struct world_schema *schema = schema_of(w, r, &as_unit);
 	fact->known = true;
-	if (node != NULL && node->away) {
+	if (node != NULL && is_away(w, node)) {
 		fact->up = false;
 	} else if (node != NULL) {
 		fact->class_ = node->is_new ? CLASS_NEW : CLASS_OLD;
 		fact->up = serves(w, node);
 	} else if (schema != NULL) {
-		fact->class_ = schema->tenants == 0 ? 4 : !schema->enabled ? 5 : schema->owner_new ? CLASS_NEW : CLASS_OLD; /* 4: empty, 5: half */
-		fact->tenants = schema->enabled ? schema->tenants : 0;
+		fact->class_ = schema->tenants == 0 ? 4 : !schema->enabled ? 5 : schema->strays > 0 ? 3 :
+			schema->owner_new ? CLASS_NEW : CLASS_OLD; /* 3: mixed, 4: empty, 5: half */
+		fact->weight = schema->tenants + schema->strays;
+		fact->tenants = schema->enabled ? schema->tenants + schema->strays : 0;
 	}
 }
 
@@ -287,34 +328,48 @@ void world_facts(const struct world *w, struct rollout *r)
 
 /* ---- invariants ---- */
 
+/* What a person, a dead host or a reload of a moment ago did is not ours; how long it lasts is watched elsewhere (I10). */
+static bool excused(const struct world *w, int balancer, int process, uint32_t node)
+{
+	return w->hand[balancer][process][node] || w->now < w->forgot_until[balancer][process];
+}
+
+static void check_process(struct world *w, int p, bool old_tenants, bool new_tenants)
+{
+	int main_ready = 0, second_ready = 0;
+	bool main_excused = false, second_excused = false;
+	for (uint32_t n = 0; n < w->n_nodes; n++) {
+		const struct world_node *node = &w->nodes[n];
+		bool in_main = w->admin[MAIN][p][n] == SERVER_READY, in_second = w->admin[SECONDARY][p][n] == SERVER_READY;
+		bool hit = is_away(w, node) || (node->cause != 0 && node->running && !serves(w, node));
+		main_ready += in_main && serves(w, node);
+		second_ready += in_second && serves(w, node);
+		main_excused |= hit || excused(w, MAIN, p, n);
+		second_excused |= hit || excused(w, SECONDARY, p, n);
+		if (in_main && !node->running && !is_away(w, node) && !excused(w, MAIN, p, n))
+			world_broken(w, "I4: %s is READY in main and stopped", node->name);
+		if (in_main && node->is_new && old_tenants && !excused(w, MAIN, p, n))
+			world_broken(w, "I4: new %s is READY in main while tenants are old", node->name);
+		if (in_second && !node->is_new && !excused(w, SECONDARY, p, n))
+			world_broken(w, "I4: old %s is READY in secondary", node->name);
+		if (in_main && !node->is_new && new_tenants && !node->redirect && serves(w, node) && !excused(w, MAIN, p, n))
+			world_broken(w, "I3: new tenants meet old %s without the redirect", node->name);
+	}
+	if (main_ready == 0 && !main_excused)
+		world_broken(w, "I4: main has nobody");
+	if (new_tenants && old_tenants && second_ready == 0 && !second_excused)
+		world_broken(w, "I4: secondary has nobody for the redirected");
+}
+
 static void check_balancers(struct world *w)
 {
 	bool old_tenants = false, new_tenants = false;
 	for (uint32_t i = 0; i < w->n_schemata; i++) {
-		old_tenants |= w->schemata[i].enabled && !w->schemata[i].owner_new;
+		old_tenants |= w->schemata[i].enabled && !w->schemata[i].owner_new && !w->schemata[i].late;
 		new_tenants |= w->schemata[i].enabled && w->schemata[i].owner_new;
 	}
-	for (int p = 0; p < WORLD_PROCESSES; p++) {
-		int main_ready = 0, second_ready = 0;
-		for (uint32_t n = 0; n < w->n_nodes; n++) {
-			const struct world_node *node = &w->nodes[n];
-			bool in_main = w->admin[MAIN][p][n] == SERVER_READY, in_second = w->admin[SECONDARY][p][n] == SERVER_READY;
-			main_ready += in_main && serves(w, node);
-			second_ready += in_second && serves(w, node);
-			if (in_main && !node->running && !node->away)
-				world_broken(w, "I4: %s is READY in main and stopped", node->name);
-			if (in_main && node->is_new && old_tenants)
-				world_broken(w, "I4: new %s is READY in main while tenants are old", node->name);
-			if (in_second && !node->is_new)
-				world_broken(w, "I4: old %s is READY in secondary", node->name);
-			if (in_main && !node->is_new && new_tenants && !node->redirect && serves(w, node))
-				world_broken(w, "I3: new tenants meet old %s without the redirect", node->name);
-		}
-		if (main_ready == 0)
-			world_broken(w, "I4: main has nobody");
-		if (new_tenants && old_tenants && second_ready == 0)
-			world_broken(w, "I4: secondary has nobody for the redirected");
-	}
+	for (int p = 0; p < WORLD_PROCESSES; p++)
+		check_process(w, p, old_tenants, new_tenants);
 }
 
 static void check_units(struct world *w, const struct rollout *r)
@@ -330,7 +385,7 @@ static void check_units(struct world *w, const struct rollout *r)
 			continue;
 		migrating += active;
 		on_host[s->host] += active;
-		if (!s->enabled && s->tenants > 0 && (u->flags & UNIT_WINDOW) == 0)
+		if (!s->enabled && s->tenants > 0 && (u->flags & UNIT_WINDOW) == 0 && w->now > s->haunted_until)
 			world_broken(w, "I2: %s is disabled outside a window", s->name);
 	}
 	if (converting > 1 || migrating > 4 || on_host[1] > 2 || on_host[2] > 2)
@@ -349,9 +404,9 @@ void world_check_done(struct world *w, const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (r->units[i].state != UNIT_DONE)
 			world_broken(w, "I9: done with a unit that is %s", unit_state_word(r->units[i].state));
-	for (uint32_t i = 0; i < w->n_schemata; i++) {
+	for (uint32_t i = 0; i < w->n_schemata && i < r->n_set_rows[2]; i++) {
 		const struct world_schema *s = &w->schemata[i];
-		if (s->tenants > 0 && (!s->enabled || !s->owner_new))
+		if (s->tenants > 0 && (!s->enabled || !s->owner_new || s->strays > 0))
 			world_broken(w, "I8: done, and %s is %s and %s", s->name, s->enabled ? "enabled" : "disabled", s->owner_new ? "new" : "old");
 		if (!tasks_done(w, s) || s->task_failed || s->locked || is_busy(w, s))
 			world_broken(w, "I9: done, and the tasks of %s are not", s->name);
@@ -361,7 +416,8 @@ void world_check_done(struct world *w, const struct rollout *r)
 		if (!node->is_new || !node->running || node->redirect || node->push_off)
 			world_broken(w, "I8: done, and %s is not settled", node->name);
 		for (int p = 0; p < WORLD_PROCESSES; p++)
-			if (w->admin[MAIN][p][n] != SERVER_READY || w->admin[SECONDARY][p][n] != SERVER_READY)
+			if (!excused(w, MAIN, p, n) && !excused(w, SECONDARY, p, n) &&
+				(w->admin[MAIN][p][n] != SERVER_READY || w->admin[SECONDARY][p][n] != SERVER_READY))
 				world_broken(w, "I8: done, and %s is out of a balancer", node->name);
 	}
 }
@@ -383,6 +439,8 @@ void world_check_aborted(struct world *w, const struct rollout *r)
 	bool anything_new = false;
 	for (uint32_t i = 0; i < w->n_schemata; i++) {
 		const struct world_schema *s = &w->schemata[i];
+		if (i >= r->n_set_rows[2])
+			continue; /* came too late to be ours */
 		anything_new |= s->owner_new && s->tenants > 0;
 		if (s->tenants > 0 && !s->enabled && !answered_for(w, r, s->name))
 			world_broken(w, "I8: aborted, and %s is disabled and nobody says so", s->name);
@@ -393,9 +451,34 @@ void world_check_aborted(struct world *w, const struct rollout *r)
 		const struct world_node *node = &w->nodes[n];
 		if (node->is_new || answered_for(w, r, node->name))
 			continue;
+		if (excused(w, MAIN, 0, n) || excused(w, MAIN, 1, n))
+			continue;
 		if (!node->running || w->admin[MAIN][0][n] != SERVER_READY || w->admin[MAIN][1][n] != SERVER_READY)
 			world_broken(w, "I8: aborted, and old %s does not serve main", node->name);
 		if (node->redirect && !anything_new)
 			world_broken(w, "I8: aborted with nothing moved, and %s keeps its redirect", node->name);
 	}
+}
+
+static uint64_t mix(uint64_t h, uint64_t value)
+{
+	return (h ^ value) * 1099511628211u;
+}
+
+uint64_t world_digest(const struct world *w, uint32_t nodes, uint32_t schemata)
+{
+	uint64_t h = mix(14695981039346656037u, w->registered);
+	for (uint32_t n = 0; n < nodes; n++) {
+		const struct world_node *node = &w->nodes[n];
+		h = mix(h, node->is_new | node->running << 1 | node->name_new << 2 | node->redirect << 3 | node->push_off << 4 | node->deny << 5);
+		for (int b = 0; b < WORLD_BALANCERS; b++)
+			for (int p = 0; p < WORLD_PROCESSES; p++)
+				h = mix(h, w->admin[b][p][n]);
+	}
+	for (uint32_t i = 0; i < schemata; i++) {
+		const struct world_schema *s = &w->schemata[i];
+		bool empty = s->tenants == 0;
+		h = mix(h, (s->owner_new || empty) | (s->enabled || empty) << 1 | tasks_done(w, s) << 2 | s->task_failed << 3 | s->locked << 4 | (s->strays > 0) << 5);
+	}
+	return h;
 }

@@ -15,6 +15,9 @@ struct world_node {
 	bool is_new, running, name_new, redirect, push_off, deny;
 	bool away;                         /* dead, or cut off: nobody reaches it, nothing ends on it */
 	uint64_t boots_at;                 /* virtual ms: serves from then on */
+	uint64_t down_until;               /* the host is down until then: a trouble */
+	uint32_t reboots;
+	uint16_t cause;                    /* the trouble that touched it last */
 };
 
 struct world_schema {
@@ -25,6 +28,10 @@ struct world_schema {
 	bool tasks_done, task_failed, locked;
 	bool task_will_fail;                 /* until forced */
 	uint64_t busy_until;                 /* virtual ms: a killed client's statement runs until then, and then has done its work; 0: none did */
+	bool late;                           /* its tenants were made while provisioning was frozen */
+	uint32_t strays;                     /* tenants somebody made on the old fleet after it had moved */
+	uint64_t haunted_until;              /* an action nobody waits for any more may still come: I2 is excused so long */
+	uint16_t cause;
 };
 
 struct world {
@@ -33,7 +40,10 @@ struct world {
 	struct world_schema schemata[WORLD_SCHEMATA];
 	uint32_t n_schemata;
 	uint8_t admin[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* enum server_state: 0 main, 1 secondary */
-	int64_t started_ms[WORLD_BALANCERS][WORLD_PROCESSES];         /* wall: the process' start */
+	uint32_t pid[WORLD_BALANCERS][WORLD_PROCESSES];
+	bool hand[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES];     /* a person set it, nobody has since */
+	uint64_t forgot_until[WORLD_BALANCERS][WORLD_PROCESSES];      /* reloaded: until then it may be wrong */
+	uint64_t off_since[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* differs from what is in custody; 0: does not */
 	bool registered;
 	uint64_t now;
 	char broken[256];                    /* the first invariant that broke; "" = none */
@@ -45,6 +55,16 @@ void world_init(struct world *world, uint32_t nodes, uint32_t schemata, uint64_t
 bool world_act(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir);
 /* The client of the unit's update is killed, its statement goes on for a while. */
 void world_linger(struct world *world, const struct rollout *r, const struct unit *u);
+/* The host of a lane is down: nothing starts there. */
+bool world_lane_down(const struct world *world, const struct rollout *r, int32_t lane);
+/* One process of a balancer, as a person, a put-back or half a command does it. */
+void world_set_server(struct world *world, int balancer, int process, uint32_t node, enum server_state state, bool by_hand);
+/* READY waits for a node that serves. */
+bool world_is_up(const struct world *world, const struct rollout *r, const struct unit *u);
+/* The trouble that touched a unit's row, or for a cluster unit any row; 0: none. */
+unsigned world_cause(const struct world *world, const struct rollout *r, const struct unit *u);
+/* A number over everything that is left at the end; equal worlds have equal ones. Rows above the given numbers do not count. */
+uint64_t world_digest(const struct world *world, uint32_t nodes, uint32_t schemata);
 /* What a probe says. */
 bool world_probe(const struct world *world, const struct rollout *r, const struct unit *u, const char *probe);
 /* Writes what would be observed now into the facts. */

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "trouble.h"
+
+static const struct { uint8_t when; const char *word; } kinds[] = {
+#define X(name, when_, word_) [TROUBLE_##name] = { when_, word_ },
+#include "trouble.def"
+#undef X
+};
+
+enum trouble_when trouble_when(unsigned kind)
+{
+	return (enum trouble_when)kinds[kind].when;
+}
+
+const char *trouble_word(unsigned kind)
+{
+	return kinds[kind].word;
+}
+
+bool trouble_gives_up(unsigned kind)
+{
+	return kind == TROUBLE_SKIP || kind == TROUBLE_PARK || kind == TROUBLE_ABORT;
+}
+
+static uint32_t draw(uint64_t *random, uint32_t n)
+{
+	*random = *random * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*random >> 33) % n;
+}
+
+/* How far a run without troubles goes: actions, questions and batches grow with the site. */
+static uint32_t reach(enum trouble_when when, uint32_t nodes, uint32_t schemata)
+{
+	switch (when) {
+	case AT_ACTION:
+		return 4 + 23 * nodes + 5 * schemata;
+	case AT_QUESTION:
+		return 8 + 24 * nodes + 8 * schemata;
+	case AT_BATCH:
+		return 8 + 48 * nodes + 13 * schemata;
+	case AT_TIME:
+		break;
+	}
+	return 15000 + 11000 * nodes + 1500 * schemata;
+}
+
+void troubles_make(struct troubles *t, uint64_t seed, uint32_t nodes, uint32_t schemata)
+{
+	uint64_t random = seed * 2862933555777941757u + 3037000493u;
+	*t = (struct troubles){ 0 };
+	(void)draw(&random, 2);
+	uint32_t n = draw(&random, 12) == 0 ? 0 : 1 + draw(&random, draw(&random, 3) == 0 ? 10 : 4);
+	bool gives_up = draw(&random, 4) == 0;
+	while (t->n < n) {
+		struct trouble trouble = { .id = (uint16_t)(t->n + 1), .kind = (uint8_t)(1 + draw(&random, TROUBLE_KINDS - 1)) };
+		trouble.at = 1 + draw(&random, reach(trouble_when(trouble.kind), nodes, schemata));
+		trouble.a = draw(&random, 1u << 20);
+		trouble.b = draw(&random, 1u << 20);
+		if (gives_up || !trouble_gives_up(trouble.kind))
+			t->list[t->n++] = trouble;
+	}
+}
+
+void troubles_print(const struct troubles *t, FILE *out)
+{
+	static const char *const units[] = { "action", "question", "batch", "ms" };
+	for (size_t i = 0; i < t->n; i++)
+		if (t->list[i].kind != TROUBLE_NONE)
+			(void)fprintf(out, "  #%u at %s %u: %s (%u, %u)%s\n", t->list[i].id, units[trouble_when(t->list[i].kind)], t->list[i].at,
+				trouble_word(t->list[i].kind), t->list[i].a, t->list[i].b, t->list[i].fired ? "" : ", not reached");
+}

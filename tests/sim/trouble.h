@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/*
+ * What goes wrong in one run: a list, made from a seed, so that a failing run can be made smaller by leaving out one after the other.
+ * Each trouble has an id; what it does is signed "#id", and the explanation of what is left at the end must name it.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum trouble_kind {
+#define X(name, when, word) TROUBLE_##name,
+#include "trouble.def"
+#undef X
+	TROUBLE_KINDS
+};
+
+enum trouble_when {
+	AT_ACTION,   /* the at-th action that reaches the site */
+	AT_QUESTION, /* the at-th question */
+	AT_BATCH,    /* the at-th batch of the journal */
+	AT_TIME,     /* virtual ms */
+};
+
+struct trouble {
+	uint16_t id;           /* from 1 */
+	uint8_t kind;
+	uint32_t at, a, b;     /* a, b: whom and how much, as the kind takes it */
+	bool fired;
+};
+
+enum { TROUBLES_MAX = 16 };
+
+struct troubles {
+	struct trouble list[TROUBLES_MAX];
+	size_t n;
+};
+
+/* The site's size bounds where and when they strike. */
+void troubles_make(struct troubles *troubles, uint64_t seed, uint32_t nodes, uint32_t schemata);
+enum trouble_when trouble_when(unsigned kind);
+const char *trouble_word(unsigned kind);
+/* A person's word that something is given up: without one, and with a person who retries, everything must end done. */
+bool trouble_gives_up(unsigned kind);
+void troubles_print(const struct troubles *troubles, FILE *out);
