@@ -35,8 +35,18 @@ static bool person_said(const struct sim *s, enum record_kind kind, unsigned cod
 	return false;
 }
 
-static bool gave_up(const struct sim *s)
+/* A node that is away stops nobody, and nobody has to say so. */
+static bool is_fenced(const struct sim *s, const struct rollout *r, uint32_t unit)
 {
+	const struct row *row = &r->rows[r->units[unit].row];
+	return r->units[unit].state == UNIT_FENCED && row->set == 1 && s->world.nodes[row->rank].cause != 0;
+}
+
+static bool gave_up(const struct sim *s, const struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (is_fenced(s, r, i))
+			return true;
 	return s->options.keep_on || person_said(s, RECORD_ABORT, 0) || person_said(s, RECORD_UNIT, UNIT_SKIPPED) ||
 		person_said(s, RECORD_UNIT, UNIT_PARKED);
 }
@@ -48,7 +58,7 @@ static void judge_units(struct sim *s, const struct rollout *r)
 		unsigned state = r->units[i].state;
 		if (state == UNIT_DONE || state == UNIT_WAITING || (r->state == ROLLOUT_ABORTED && state == UNIT_UNDONE))
 			continue;
-		if (!unit_cites(s, i))
+		if (!is_fenced(s, r, i) && !unit_cites(s, i))
 			world_broken(&s->world, "I9: %s is %s, and no record of it says why", rollout_unit_name(r, i, name, sizeof(name)), unit_state_word(state));
 	}
 }
@@ -94,6 +104,9 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 				return true; /* a hold of its own in `status` */
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		enum why_kind kind = r->live[i].why.kind;
+		const struct row *row = &r->rows[r->units[i].row];
+		if (kind == WHY_PLACE && row->set == 2 && s->world.schemata[row->rank].late)
+			return true; /* made on the old fleet when its last node was on its way */
 		if (kind == WHY_CONTESTED || kind == WHY_APPROVAL || (kind == WHY_CHECK && is_signed(s, r->live[i].text)))
 			return true;
 		if ((r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN) && unit_cites(s, i))
@@ -129,7 +142,7 @@ void judge_end(struct sim *s)
 	}
 	if (r->state == ROLLOUT_DONE)
 		judge_done(s, r);
-	else if (s->options.troubles != NULL && !gave_up(s))
+	else if (s->options.troubles != NULL && !gave_up(s, r))
 		world_broken(&s->world, "%s, and nobody gave anything up", rollout_state_word(r->state));
 	if (r->state == ROLLOUT_ABORTED)
 		world_check_aborted(&s->world, r);

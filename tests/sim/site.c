@@ -121,6 +121,14 @@ static void haunt(struct sim *s, struct daemon *d, const struct rollout *r, cons
 	schema->haunted_until = s->world.now + after + 60000;
 }
 
+/* What the executor ends when a unit is not under way any more. */
+static bool is_given_up(const struct rollout *r, const struct effect *e, const struct action *action)
+{
+	const struct unit *u = &r->units[e->unit];
+	bool waits = u->phase == PHASE_ACT && (u->intent[0] == e->seq || u->intent[1] == e->seq);
+	return !waits && (action->kind == ACTION_SERVER || u->state == UNIT_FENCED);
+}
+
 void site_ghost(struct sim *s, const struct happening *h, bool answer)
 {
 	struct rollout *r = sim_rollout(s);
@@ -132,6 +140,8 @@ void site_ghost(struct sim *s, const struct happening *h, bool answer)
 		again->life = 0;
 		return;
 	}
+	if (answer && effect_action(r, e)->kind == ACTION_SERVER && (s->daemon->life != h->which || is_given_up(r, e, effect_action(r, e))))
+		return; /* who waits to set a server is the daemon itself */
 	if (r->rows[r->units[e->unit].row].set == 2)
 		s->world.schemata[r->rows[r->units[e->unit].row].rank].locked = false;
 	struct task *t = task_find(s, e->seq);
@@ -195,7 +205,8 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 		break;
 	case TROUBLE_GHOST:
 		t->result = RESULT_UNKNOWN;
-		haunt(s, d, r, e, THING_GHOST, 200 + a % 3000);
+		/* systemd and dpkg do one thing at a time: who asks again waits for what is under way; a database does not */
+		haunt(s, d, r, e, THING_GHOST, 200 + a % (r->rows[r->units[e->unit].row].set == 2 ? 3000 : 600));
 		break;
 	case TROUBLE_LATE:
 		took = over_timeout(step, a);
@@ -223,14 +234,6 @@ static void wait_for_node(struct sim *s, const struct happening *h, uint64_t aft
 	struct happening *again = sim_later(s, after, THING_ACT_END);
 	again->effect = h->effect;
 	again->life = h->life;
-}
-
-/* What the executor ends when a unit is not under way any more. */
-static bool is_given_up(const struct rollout *r, const struct effect *e, const struct action *action)
-{
-	const struct unit *u = &r->units[e->unit];
-	bool waits = u->phase == PHASE_ACT && (u->intent[0] == e->seq || u->intent[1] == e->seq);
-	return !waits && (action->kind == ACTION_SERVER || u->state == UNIT_FENCED);
 }
 
 void site_act(struct sim *s, struct daemon *d, const struct happening *h)
@@ -337,6 +340,8 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 	if (t != NULL && t->reboots != reboots(s, r, e->lane) && effect_action(r, e)->kind == ACTION_RUN && ev.result == RESULT_OK &&
 		t->ends_at + 1 >= s->world.now)
 		t->result = ev.result = RESULT_UNKNOWN; /* its host went down under it */
+	if (ev.result == RESULT_OK && effect_action(r, e)->kind == ACTION_SERVER && !is_given_up(r, e, effect_action(r, e)))
+		(void)world_does(s, r, e); /* it was read back until now */
 	const char *word = ev.result == RESULT_FAILED ? "exit 1" : "lost";
 	unsigned cause = t != NULL && t->cause != 0 ? t->cause : world_cause(&s->world, r, &r->units[e->unit]);
 	(void)snprintf(text, sizeof(text), cause != 0 ? "%s #%u" : "%s", word, cause);
