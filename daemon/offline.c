@@ -90,6 +90,8 @@ static void nodes_guess(struct rollout *r)
 		*fact = (struct fact_row){ .class_ = row->class_, .known = !row->aside, .up = !row->aside };
 		for (uint8_t s = 0; s < r->profile->n_stages; s++) {
 			const struct stage *stage = &r->profile->stages[s];
+			if (stage->set == row->set && r->units[r->unit_of[s][row->rank]].state == UNIT_FENCED)
+				fact->up = false;
 			if (!stage->takes_out || !stage->has_pivot || stage->set != row->set)
 				continue;
 			const struct unit *u = &r->units[r->unit_of[s][row->rank]];

@@ -55,8 +55,8 @@ bool store_is_low(const struct store *store); /* admit nothing new, close what i
 must_check int store_read(struct store *store, uint64_t after, uint32_t unit_or_all, size_t max, store_fold_fn *fn, void *arg, struct fail *fail);
 
 /*
- * Opens read-only with no lock, for `upgd --offline`: only store_fold, store_read and store_close work. On a full disk SQLite
- * cannot even read a journal that was not closed cleanly: the text says to free some space first.
+ * Opens read-only with no lock, for `upgd --offline`: only store_fold, store_read and store_close work. Changes nothing that a daemon would
+ * miss, and works beside one; on a read-only or full file system only without one.
  */
 must_check int store_open_offline(struct store **out, const char *dir, struct fail *fail);
 

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
 	APPLICATION_ID = 0x75706764, /* "upgd" */
@@ -65,6 +66,8 @@ struct store {
 	sqlite3_stmt *insert;
 	uint64_t sum;                /* of the last committed row */
 	int wal_frames;
+	dev_t device;                /* of journal.db as it was opened */
+	ino_t inode;
 };
 
 /* Each step is a bijection of the sum, so that no change of one column can go unnoticed. Fixed for ever, as is the order below. */
@@ -130,13 +133,26 @@ static int db_errno(sqlite3 *db)
 	return -EIO;
 }
 
+/* What a person does about it. */
+static const char *hint_for(int code)
+{
+	if (code == -ENOSPC)
+		return ": free some space on that disk and start again";
+	if (code == -EUCLEAN)
+		return ": keep a copy of the directory, then restore it from a backup";
+	if (code == -EBUSY)
+		return ": another program holds it locked; end that one";
+	if (code == -EACCES)
+		return ": make it writable for upgd";
+	/* SQLite often does not keep which it was */
+	return code == -EIO ? ": the disk fails or has become read-only, see dmesg; when it is mended start again, and what reached it is read then" : "";
+}
+
 static int db_fail(const struct store *store, sqlite3 *db, struct fail *fail, const char *doing)
 {
 	int code = db_errno(db);
 	int system = sqlite3_system_errno(db);
-	const char *hint = code == -ENOSPC ? ": free some space on that disk and start again" :
-		code == -EUCLEAN ? ": keep a copy of the directory, then restore it from a backup" :
-		code == -EBUSY ? ": another program holds it locked; end that one" : "";
+	const char *hint = hint_for(code);
 	return fail_set(fail, code, "%s/journal.db: cannot %s: %s (SQLite %d%s%s)%s", store->dir.path, doing, sqlite3_errmsg(db),
 		sqlite3_extended_errcode(db), system != 0 ? ", " : "", system != 0 ? strerror(system) : "", hint);
 }
@@ -159,13 +175,8 @@ static int db_int(const struct store *store, sqlite3 *db, const char *sql, int64
 	return error;
 }
 
-static int db_open(const struct store *store, sqlite3 **out, int flags, struct fail *fail)
+static int db_set(const struct store *store, sqlite3 **out, int rc, struct fail *fail)
 {
-	char *path = sqlite3_mprintf("%s/journal.db", store->dir.path);
-	if (path == NULL)
-		abort();
-	int rc = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
-	sqlite3_free(path);
 	if (*out == NULL)
 		abort();
 	if (rc != SQLITE_OK)
@@ -173,6 +184,16 @@ static int db_open(const struct store *store, sqlite3 **out, int flags, struct f
 	sqlite3_extended_result_codes(*out, 1);
 	return db_exec(store, *out, "PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON",
 		"open it", fail);
+}
+
+static int db_open(const struct store *store, sqlite3 **out, int flags, struct fail *fail)
+{
+	char *path = sqlite3_mprintf("%s/journal.db", store->dir.path);
+	if (path == NULL)
+		abort();
+	int rc = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	sqlite3_free(path);
+	return db_set(store, out, rc, fail);
 }
 
 /* ---- rows ---- */
@@ -338,6 +359,33 @@ static int rows_insert(struct store *store, const struct batches *group, uint64_
 	return 0;
 }
 
+/* SQLite goes on writing to a file that has no name any more, and says that all is well. */
+static int file_check(const struct store *store, struct fail *fail)
+{
+	struct stat st;
+	char *path = sqlite3_mprintf("%s/journal.db", store->dir.path);
+	if (path == NULL)
+		abort();
+	bool same = stat(path, &st) == 0 && st.st_dev == store->device && st.st_ino == store->inode;
+	sqlite3_free(path);
+	return same ? 0 : fail_set(fail, -ESTALE,
+		"%s/journal.db was removed or replaced while upgd had it open: put the directory back as it was before you start upgd again; "
+		"without it a rollout under way is not known any more", store->dir.path);
+}
+
+static int file_note(struct store *store, struct fail *fail)
+{
+	struct stat st;
+	char *path = sqlite3_mprintf("%s/journal.db", store->dir.path);
+	if (path == NULL)
+		abort();
+	int rc = stat(path, &st) == 0 ? 0 : fail_set(fail, -errno, "%s: %s", path, strerror(errno));
+	sqlite3_free(path);
+	store->device = st.st_dev;
+	store->inode = st.st_ino;
+	return rc;
+}
+
 static int group_commit(void *arg, const struct batches *group, struct fail *fail)
 {
 	struct store *store = arg;
@@ -351,7 +399,7 @@ static int group_commit(void *arg, const struct batches *group, struct fail *fai
 	}
 	failpoint_committed();
 	store->sum = sum;
-	return 0;
+	return file_check(store, fail);
 }
 
 static int on_wal(void *arg, sqlite3 *db, const char *name, int frames)
@@ -509,6 +557,8 @@ static int both_open(struct store *store, int64_t *last_seq, struct fail *fail)
 	if (error == 0)
 		error = db_open(store, &store->reader, SQLITE_OPEN_READONLY, fail);
 	if (error == 0)
+		error = file_note(store, fail);
+	if (error == 0)
 		error = db_int(store, store->reader, "SELECT max(seq) FROM journal", last_seq, fail);
 	if (error == 0)
 		error = db_int(store, store->reader, "SELECT sum FROM journal ORDER BY seq DESC LIMIT 1", &sum, fail);
@@ -553,9 +603,56 @@ int store_open(struct store **out, struct loop *loop, const struct store_options
 	return 0;
 }
 
+static int offline_check(struct store *store, struct fail *fail)
+{
+	(void)sqlite3_db_config(store->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	int error = format_check(store, store->reader, fail);
+	return error != 1 ? error : fail_set(fail, -ENOENT, "%s/journal.db is empty: no upgd has run with this state directory yet", store->dir.path);
+}
+
+/* As a name in a URI. */
+static void put_path(FILE *out, const char *path)
+{
+	for (; *path != '\0'; path++)
+		if (strchr("%?#", *path) != NULL)
+			(void)fprintf(out, "%%%02x", (unsigned)*path);
+		else
+			(void)fputc(*path, out);
+}
+
+/*
+ * Where nothing can be written, on a full or read-only file system, there is no room for the index of the log, and SQLite reads nothing.
+ * Without locks it keeps that index in memory, and a file that has no log is taken as it is: sound as long as nobody writes.
+ */
+static int still_open(struct store *store, struct fail *fail)
+{
+	char *uri = NULL;
+	size_t size;
+	struct stat st;
+	char *log = sqlite3_mprintf("%s/journal.db-wal", store->dir.path);
+	FILE *out = open_memstream(&uri, &size);
+	if (log == NULL || out == NULL)
+		abort();
+	bool has_log = stat(log, &st) == 0 && st.st_size > 0;
+	sqlite3_free(log);
+	(void)fputs("file:", out);
+	put_path(out, store->dir.path);
+	(void)fputs(has_log ? "/journal.db?vfs=unix-none" : "/journal.db?immutable=1", out);
+	(void)fclose(out);
+	sqlite3_close(store->reader);
+	store->reader = NULL;
+	int rc = sqlite3_open_v2(uri, &store->reader, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX, NULL);
+	free(uri);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(store->reader, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
+	int error = db_set(store, &store->reader, rc, fail);
+	return error != 0 ? error : offline_check(store, fail);
+}
+
 int store_open_offline(struct store **out, const char *dir, struct fail *fail)
 {
 	struct store *store = calloc(1, sizeof(*store));
+	char pid[32];
 	if (store == NULL)
 		abort();
 	store->dir = (struct store_dir){ .path = strdup(dir), .fd = -1, .lock_fd = -1 };
@@ -563,11 +660,9 @@ int store_open_offline(struct store **out, const char *dir, struct fail *fail)
 		abort();
 	int error = db_open(store, &store->reader, SQLITE_OPEN_READONLY, fail);
 	if (error == 0)
-		error = format_check(store, store->reader, fail);
-	if (error == 1)
-		error = fail_set(fail, -ENOENT, "%s/journal.db is empty: no upgd has run with this state directory yet", dir);
-	if (error == -EIO)
-		fail_prefix(fail, "if the disk is full, free some space first");
+		error = offline_check(store, fail);
+	if ((error == -EIO || error == -ENOSPC || error == -EACCES) && !store_dir_is_held(dir, pid))
+		error = still_open(store, fail);
 	if (error != 0) {
 		store_close(store);
 		return error;

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """The journal when things go wrong: the runbook that a person has without a daemon, and disks that fail under it."""
 
+import contextlib
+import os
+import re
 import subprocess
 
 import pytest
 
-from test_faults import LOG, logged, next_update, reaches_done, request_in_flight, small_disk, wait_for_log
-from test_rollout import NEW, START, TASK, all_is_new, everywhere, only_the_owner_changed, packages, properties, servers, tenants, unit_is
+from test_faults import LOG, each_update_ran_once, logged, next_update, reaches_done, request_in_flight, wait_for_log
+from test_rollout import NEW, START, TASK, everywhere, only_the_owner_changed, packages, properties, servers, tenants
 
 
 @pytest.fixture
@@ -113,3 +116,48 @@ def test_by_hand_a_node_past_its_pivot(small):
 	lab.start_upgd()
 	reaches_done(lab)
 	assert not logged(lab, "unit run=.* code=(failed|uncertain|parked)")
+
+
+# disks
+
+
+@contextlib.contextmanager
+def failing(lab, how):
+	"""The disk under the journal fails so: "fsync EIO"."""
+	control = lab.dir / "disk-fault"
+	control.write_text(f"{how} {lab.dir}/state\n")
+	yield
+	control.unlink()
+
+
+def ends(lab, pattern):
+	"""upgd ends by itself, says why, and has let nothing begin after that."""
+	lab.wait_until(lambda: not lab.upgd.alive(), 60, "upgd ends")
+	assert lab.stop_upgd() == 1
+	log = (lab.dir / LOG).read_text()
+	line = next(n for n, line in enumerate(log.splitlines()) if re.search(f"the journal cannot be written: .*{pattern}", line))
+	assert not [later for later in log.splitlines()[line:] if re.search(r"(admit|intent) run=", later)]
+	(lab.dir / LOG).rename(lab.dir / f"log/upgd-{pattern[:5]}.log")
+
+
+def test_the_journal_cannot_be_written_in_a_window(make_lab):
+	"""An fsync that fails, then the directory taken away: upgd ends at once, and the next one goes on from what is really there."""
+	lab = make_lab(nodes=2, schemata=6, contexts=3)
+	lab.before = tenants(lab)
+	lab.procs.env |= {"LD_PRELOAD": str(lab.build / "tests/faults/disk_faults.so"), "UPGD_FAULT_DISK": str(lab.dir / "disk-fault")}
+	lab.start_upgd()
+	lab.fault(f"task.any.{TASK}", "slow:2500")
+	lab.upgctl(*START, "--yes")
+	first = next_update(lab, ())
+	with failing(lab, "fsync EIO"):
+		ends(lab, "the disk fails")
+	lab.start_upgd()
+	second = next_update(lab, {first})
+	os.rename(lab.dir / "state", lab.dir / "state.away")
+	ends(lab, "was removed or replaced")
+	os.rename(lab.dir / "state.away", lab.dir / "state")
+	assert "past its pivot: only forward" in offline(lab, "runbook").split(f"migrate/{second}")[1]
+	lab.fault(f"task.any.{TASK}", None)
+	lab.start_upgd()
+	reaches_done(lab)
+	each_update_ran_once(lab)
