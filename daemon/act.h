@@ -58,7 +58,8 @@ void act_run(struct flight *flight);    /* ACTION_RUN */
 void act_edit(struct flight *flight);   /* ACTION_EDIT, restore too */
 void act_server(struct flight *flight); /* ACTION_SERVER, restore too */
 
-void ask_probes(struct flight *flight, const uint16_t *probes, size_t n, uint64_t within_ms); /* one after the other; stops at the first that does not hold */
+/* One after the other; stops at the first that does not hold. within_ms: until all hold; steady_ms: and have held for so long. */
+void ask_probes(struct flight *flight, const uint16_t *probes, size_t n, uint64_t within_ms, uint64_t steady_ms);
 void ask_captures(struct flight *flight);
 
 void orphans_look(struct flight *flight); /* EFFECT_ORPHANS */

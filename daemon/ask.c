@@ -24,6 +24,7 @@ struct ask {
 	size_t n, i;
 	bool polled;
 	uint64_t until, pause;   /* boot ms; ms */
+	uint64_t steady, since;  /* ms; boot ms: all have held since, 0: not so */
 	struct probe_run *run;
 	/* of captures */
 	struct json_object *got; /* owned */
@@ -89,7 +90,10 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 		return;
 	}
 	uint64_t now = loop_boot_ms();
-	if (answer->result == RESULT_OK || !a->polled || now >= a->until) {
+	bool holds = answer->result == RESULT_OK;
+	a->since = !holds ? 0 : a->since != 0 ? a->since : now;
+	bool wait = a->polled && (holds ? now - a->since < a->steady : now < a->until);
+	if (!wait) {
 		char text[JUDGE_TEXT_MAX]; /* the answer ends with the flight */
 		(void)snprintf(text, sizeof(text), "%s", answer->text);
 		flight_answer(f, answer->result, 0, text);
@@ -98,7 +102,10 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 	a->i = 0; /* all of them, anew */
 	if (f->timer == NULL)
 		f->timer = loop_timer_new(f->x->loop, on_poll, f);
-	loop_timer_set(f->timer, a->pause < a->until - now ? a->pause : a->until - now);
+	uint64_t left = holds ? a->since + a->steady - now : a->until - now;
+	if (holds)
+		a->pause = POLL_FIRST_MS; /* what comes and goes is to be caught while it is gone */
+	loop_timer_set(f->timer, a->pause < left ? a->pause : left);
 	a->pause = a->pause * 2 < POLL_MAX_MS ? a->pause * 2 : POLL_MAX_MS;
 }
 
@@ -108,7 +115,7 @@ static void ask_next(struct flight *f)
 	a->run = ask_one(f, a->probes[a->i], a->polled, on_probe);
 }
 
-void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t within_ms)
+void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t within_ms, uint64_t steady_ms)
 {
 	if (n == 0) {
 		flight_answer_later(f, RESULT_OK, NULL);
@@ -118,6 +125,7 @@ void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t wit
 	a->probes = probes;
 	a->n = n;
 	a->polled = within_ms != 0;
+	a->steady = steady_ms;
 	a->until = loop_boot_ms() + within_ms;
 	a->pause = POLL_FIRST_MS;
 	ask_next(f);

@@ -164,7 +164,7 @@ static void on_gate(void *arg)
 	const struct rollout *r = flight_rollout(f);
 	const struct stage *stage = rollout_stage(r, &r->units[f->effect.unit]);
 	f->cancel = NULL;
-	ask_probes(f, stage->before, stage->n_before, 0);
+	ask_probes(f, stage->before, stage->n_before, 0, 0);
 }
 
 static void gate(struct executor *x, const struct effect *effect)
@@ -204,20 +204,20 @@ static void ask(struct flight *f)
 {
 	const struct step *step = flight_step(f);
 	if (step->n_done_when > 0)
-		ask_probes(f, step->done_when, step->n_done_when, 0);
+		ask_probes(f, step->done_when, step->n_done_when, 0, 0);
 	else
-		ask_probes(f, step->verify, step->n_verify, 0);
+		ask_probes(f, step->verify, step->n_verify, 0, 0);
 }
 
 static void verify(struct flight *f)
 {
 	const struct step *step = flight_step(f);
 	if (f->effect.dir == DIR_UNDO)
-		ask_probes(f, step->undo_verify, step->n_undo_verify, f->effect.resolve ? 0 : step->within_ms);
+		ask_probes(f, step->undo_verify, step->n_undo_verify, f->effect.resolve ? 0 : step->within_ms, step->steady_ms);
 	else if (f->effect.resolve && step->n_done_when > 0)
-		ask_probes(f, step->done_when, step->n_done_when, 0);
+		ask_probes(f, step->done_when, step->n_done_when, 0, 0);
 	else
-		ask_probes(f, step->verify, step->n_verify, f->effect.resolve ? 0 : step->within_ms);
+		ask_probes(f, step->verify, step->n_verify, f->effect.resolve ? 0 : step->within_ms, step->steady_ms);
 }
 
 static void on_asserted(void *arg, const char *error)

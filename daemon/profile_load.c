@@ -535,7 +535,7 @@ static void load_orphans(struct loader *l, const struct conf_node *node, struct 
 static void load_step(struct loader *l, const struct conf_node *node, struct step *step)
 {
 	static const char *const keys[] = { "name", "run", "env", "edit", "line", "to", "server", "want", "idle", "then", "approve", "wait", "on",
-		"when", "window", "pivot", "resolve", "orphans", "on_orphans", "skip_if_done", "done_when", "verify", "within", "capture", "timeout", "on_timeout", "retry",
+		"when", "window", "pivot", "resolve", "orphans", "on_orphans", "skip_if_done", "done_when", "verify", "within", "steady", "capture", "timeout", "on_timeout", "retry",
 		"on_failure", "undo", "takes", NULL };
 	static const char *const windows[] = { "none", "open", "close", NULL };
 	static const char *const resolves[] = { "ask", "rerun", "probe", "attach", NULL };
@@ -560,6 +560,7 @@ static void load_step(struct loader *l, const struct conf_node *node, struct ste
 	step->n_done_when = probe_list(l, node, "done_when", step->done_when);
 	step->n_verify = probe_list(l, node, "verify", step->verify);
 	step->within_ms = duration_of(l, node, "within");
+	step->steady_ms = duration_of(l, node, "steady");
 	step->timeout_ms = duration_of(l, node, "timeout");
 	step->kill = word_of(l, node, "on_timeout", timeouts) == 1;
 	step->retry = (uint8_t)conf_int(node, "retry", CONF_OPTIONAL, (struct conf_limits){ .max = 100 }, l->errors);

@@ -197,6 +197,8 @@ static void prove_step(const struct profile *p, const struct stage *stage, size_
 		conf_error(errors, node, "%s: says not what to do when its answer is lost; resolve = \"rerun\", \"probe\", \"attach\" or \"ask\"", where);
 	if (acts && stage->has_pivot && !past_pivot && !step->pivot && conf_get(node, "undo") == NULL)
 		conf_error(errors, node, "%s: comes before the pivot and says not how it is undone; undo = { ... } or \"none\"", where);
+	if (step->steady_ms != 0 && (step->within_ms == 0 || step->n_verify == 0))
+		conf_error(errors, node, "%s: steady needs verify and within: it says for how long verify must hold", where);
 	if ((step->skip_if_done || step->resolve == RESOLVE_PROBE) && step->n_done_when == 0 && step->n_verify == 0)
 		conf_error(errors, node, "%s: needs done_when: there is nothing to ask", where);
 }

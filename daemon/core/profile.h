@@ -167,6 +167,7 @@ struct step {
 	struct capture captures[PROFILE_LIST_MAX];
 	size_t n_captures;
 	uint64_t within_ms;     /* verify is asked again until then */
+	uint64_t steady_ms;     /* and counts when it has held for so long, asked again and again */
 	uint64_t timeout_ms;    /* 0: none; ends the waiting, not the work */
 	bool kill;              /* on_timeout = "kill" */
 	uint8_t retry;          /* further tries */

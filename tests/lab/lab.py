@@ -38,7 +38,7 @@ from sshd import Sshd  # noqa: E402
 
 TOOLS = """registerserver listserver unregisterserver listdatabaseschema disableschema enableschema changeserver runupdate
 listUpdateTasks checkdatabase forceupdatetask unblockdatabase reloadconfiguration upgradeschemata createcontext disablecontext
-enablecontext systemctl apt-get""".split()
+enablecontext systemctl apt-get dpkg-query""".split()
 BALANCERS = ("lb1", "lb2", "sec")
 PATH_MAX = 108 - len("/lb/lb1-master.sock.12345678.tmp")  # sun_path; HAProxy binds a longer name first, then renames
 

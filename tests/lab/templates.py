@@ -124,7 +124,7 @@ databases = {{
 }};
 vars = {{
 	sbin = ""; from = "{lab.release.split("-")[0]}"; old_fleet = "oxserver"; new_fleet = "oxserver-new"; redirect = "{lab.secondary_url}";
-	backup_cnf = "{d}/cnf/root1.cnf"; backup_dir = "{d}/backup"; soak = "1s"; settle = "1s"; drain = "30s"; away = "4s";
+	backup_cnf = "{d}/cnf/root1.cnf"; backup_dir = "{d}/backup"; soak = "1s"; settle = "1s"; drain = "30s"; away = "4s"; steady = "1s";
 }};
 pace = {{ watch = "200ms"; observe = "500ms"; in_flight = 8; }};
 """

@@ -69,3 +69,4 @@ extern const struct option upgradeschemata_options[];
 /* systemctl and apt-get; their exit code. */
 int host_systemctl(int argc, char **argv);
 int host_apt_get(int argc, char **argv);
+int host_dpkg_query(void); /* the version that is installed, as -W -f=${Version} prints it */

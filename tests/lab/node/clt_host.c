@@ -261,3 +261,18 @@ int host_apt_get(int argc, char **argv)
 	}
 	return install(equals + 1);
 }
+
+int host_dpkg_query(void)
+{
+	char link[600], target[300];
+	snprintf(link, sizeof(link), "%s/current", site.dir);
+	ssize_t n = readlink(link, target, sizeof(target) - 1);
+	if (n < 0) {
+		fprintf(stderr, "dpkg-query: no packages found matching open-xchange\n");
+		return 1;
+	}
+	target[n] = '\0';
+	const char *slash = strrchr(target, '/');
+	fputs(slash != NULL ? slash + 1 : target, stdout);
+	return 0;
+}

@@ -54,6 +54,8 @@ static int run(const char *name, int argc, char **argv, const struct fault *faul
 		return host_systemctl(argc, argv);
 	if (strcmp(name, "apt-get") == 0)
 		return host_apt_get(argc, argv);
+	if (strcmp(name, "dpkg-query") == 0)
+		return host_dpkg_query();
 	for (const struct tool *tool = tools; tool->name != NULL; tool++)
 		if (strcmp(tool->name, name) == 0)
 			return run_ox_tool(tool, argc, argv, fault);

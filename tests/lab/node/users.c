@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/random.h>
 
 static void answer_trouble(struct request *request, int status, const struct trouble *trouble)
@@ -236,6 +237,15 @@ static bool configdb_is_up(void)
 	return db != NULL && db_number(db, 0, "SELECT 1") == 1;
 }
 
+/* A node that is up for a while and down for twice as long. */
+static bool flaps(const struct fault *fault)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return strcmp(fault->word, "flap") == 0 && fault->number > 0 && ms % (3 * fault->number) >= fault->number;
+}
+
 static void health(struct request *request)
 {
 	struct fault fault = {.word = ""};
@@ -251,11 +261,11 @@ static void health(struct request *request)
 		request->text = strdup("<html><body>{\"status\":\"UP\"");
 		return;
 	}
-	bool plugins = strcmp(fault.word, "503") != 0, db = changelog_is_done() && configdb_is_up();
+	bool plugins = strcmp(fault.word, "503") != 0 && !flaps(&fault), db = changelog_is_done() && configdb_is_up();
 	struct json_object *answer = json_object_new_object(), *service = json_object_new_object(), *checks = json_object_new_array();
 	json_add_str(answer, "status", plugins && db ? "UP" : "DOWN");
 	json_add_str(service, "name", "appsuite-middleware");
-	json_add_str(service, "version", site.version);
+	json_add_str(service, "version", strcmp(fault.word, "old") == 0 ? "7.10.5-Rev40" : site.version);
 	json_add(answer, "service", service);
 	add_check(checks, "allPluginsLoaded", plugins, NULL, 0);
 	add_check(checks, "jvmHeap", true, "usedPercent", 41);
