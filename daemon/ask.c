@@ -23,7 +23,7 @@ struct ask {
 	const uint16_t *probes;  /* of the profile */
 	size_t n, i;
 	bool polled;
-	uint64_t until, pause;   /* boot ms; ms */
+	uint64_t round, until, pause; /* boot ms: this one began, the last one begins; ms */
 	uint64_t steady, since;  /* ms; boot ms: all have held since, 0: not so */
 	struct probe_run *run;
 	/* of captures */
@@ -92,7 +92,7 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 	uint64_t now = loop_boot_ms();
 	bool holds = answer->result == RESULT_OK;
 	a->since = !holds ? 0 : a->since != 0 ? a->since : now;
-	bool wait = a->polled && (holds ? now - a->since < a->steady : now < a->until);
+	bool wait = a->polled && (holds ? now - a->since < a->steady : a->round < a->until); /* it may have passed while we were stopped */
 	if (!wait) {
 		char text[JUDGE_TEXT_MAX]; /* the answer ends with the flight */
 		(void)snprintf(text, sizeof(text), "%s", answer->text);
@@ -102,7 +102,7 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 	a->i = 0; /* all of them, anew */
 	if (f->timer == NULL)
 		f->timer = loop_timer_new(f->x->loop, on_poll, f);
-	uint64_t left = holds ? a->since + a->steady - now : a->until - now;
+	uint64_t left = holds ? a->since + a->steady - now : a->until > now ? a->until - now : 0;
 	if (holds)
 		a->pause = POLL_FIRST_MS; /* what comes and goes is to be caught while it is gone */
 	loop_timer_set(f->timer, a->pause < left ? a->pause : left);
@@ -112,6 +112,8 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 static void ask_next(struct flight *f)
 {
 	struct ask *a = f->work;
+	if (a->i == 0)
+		a->round = loop_boot_ms();
 	a->run = ask_one(f, a->probes[a->i], a->polled, on_probe);
 }
 

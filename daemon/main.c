@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
+#include "process.h"
 #include "upgd.h"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@ int main(int argc, char **argv)
 {
 	struct options options;
 	struct fail fail = { .text = "" };
+	process_begin();
 	if (options_parse(&options, argc, argv, &fail) != 0) {
 		(void)fprintf(stderr, "upgd: %s\n", fail.text);
 		return 2;

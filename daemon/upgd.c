@@ -20,6 +20,7 @@
 #include "log.h"
 #include "memory.h"
 #include "peer.h"
+#include "process.h"
 #include "service.h"
 #include "site.h"
 #include "views.h"
@@ -441,6 +442,8 @@ static int journal_begin(struct upgd *upgd, struct fail *fail)
 static int begin(struct upgd *upgd, struct fail *fail)
 {
 	int rc = config_begin(upgd, fail);
+	if (rc == 0)
+		rc = process_files(&upgd->config, fail);
 	if (rc != 0)
 		return rc;
 	rc = service_init(&upgd->service, fail);

@@ -251,6 +251,13 @@ static bool try_unit(struct rollout *r, struct out *out, uint32_t unit, const st
 	return true;
 }
 
+/* Of units that came as far before the stage was held, by a canary that went first or by a person: the world will have moved on. */
+static void gates_close(struct rollout *r, uint8_t s)
+{
+	for (uint32_t k = 0; k < r->n_order[s]; k++)
+		r->live[r->order[s][k]].gate_open = false;
+}
+
 /* At most one movement; the pump calls again. */
 static bool admit_stage(struct rollout *r, struct out *out, uint8_t s)
 {
@@ -262,6 +269,8 @@ static bool admit_stage(struct rollout *r, struct out *out, uint8_t s)
 	usage_count(r, s, &usage);
 	struct why held = stage_held(r, out, s, &usage);
 	remember(r, &r->stage_why[s], held);
+	if (held.kind != WHY_NONE && held.kind != WHY_LIMIT)
+		gates_close(r, s);
 	if (held.kind != WHY_NONE)
 		return false;
 	for (uint32_t k = 0; k < r->n_order[s] && floors < FLOOR_TRIES; k++) {

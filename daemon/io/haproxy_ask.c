@@ -31,6 +31,7 @@ struct haproxy_ask {
 	struct loop_timer *deadline;
 	struct loop_timer *soon; /* to report from the loop what failed at once, and to try again when busy */
 	unsigned timeout_ms;
+	uint64_t began_ms;
 	char *line; /* owned */
 	size_t line_len, sent;
 	bool connected;
@@ -134,8 +135,18 @@ void haproxy_ask_cancel(struct haproxy_ask *ask)
 	free(ask);
 }
 
+/* What lay there while this process was stopped, or its host suspended, says nothing of now. */
+static void check_age(struct haproxy_ask *ask)
+{
+	uint64_t age = loop_boot_ms() - ask->began_ms;
+	if (ask->fail.code == 0 && age > ask->timeout_ms)
+		(void)fail_set(&ask->fail, -ETIMEDOUT, "%s: the answer to \"%.*s\" is %llu ms old, at most %u ms count", ask->address->name,
+			(int)ask->line_len - 1, ask->line, (unsigned long long)age, ask->timeout_ms);
+}
+
 static void finish(struct haproxy_ask *ask)
 {
+	check_age(ask);
 	struct fail fail = ask->fail;
 	char *reply = ask->reply;
 	size_t len = ask->len;
@@ -282,7 +293,7 @@ struct haproxy_ask *haproxy_ask_start(struct loop *loop, const struct haproxy_ad
 	struct haproxy_ask *ask = calloc(1, sizeof(*ask));
 	if (ask == NULL)
 		abort();
-	*ask = (struct haproxy_ask){ .loop = loop, .address = address, .fd = -1, .timeout_ms = timeout_ms, .fn = fn, .arg = arg };
+	*ask = (struct haproxy_ask){ .loop = loop, .address = address, .fd = -1, .timeout_ms = timeout_ms, .began_ms = loop_boot_ms(), .fn = fn, .arg = arg };
 	int n = asprintf(&ask->line, "%s\n", line);
 	if (n < 0)
 		abort();

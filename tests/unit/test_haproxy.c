@@ -692,6 +692,36 @@ static void test_stalls_end_by_deadline(void **state)
 	check_error(world, &told, 0, "no full answer to \"set severity-output number; set server be_ox/ox1 state ready\"");
 }
 
+/* As SIGSTOP and SIGCONT: no event of the loop is seen until the answer has been there for longer than it may take. */
+static void on_stop(void *arg)
+{
+	struct world *world = arg;
+	struct fake *fake = &world->fake;
+	pthread_mutex_lock(&fake->lock);
+	bool asked = fake->asked[0] > 0;
+	pthread_mutex_unlock(&fake->lock);
+	if (!asked) {
+		loop_post(world->loop, on_stop, world);
+		return;
+	}
+	for (uint64_t until = loop_boot_ms() + 600; loop_boot_ms() < until;)
+		(void)sched_yield();
+}
+
+static void test_an_answer_from_before_a_stop_does_not_count(void **state)
+{
+	struct world *world = *state;
+	struct told told;
+	fake_start(world, good, WHOLE);
+	use(world, false, 500);
+	ask(world, &told);
+	loop_post(world->loop, on_stop, world);
+	run(world);
+	check_error(world, &told, 0, "ms");
+	reading(world, &told);
+	assert_string_equal(told.error, "");
+}
+
 static void test_odd_answers(void **state)
 {
 	struct world *world = *state;
@@ -940,6 +970,7 @@ int main(void)
 		FAKE_TEST(test_replies_byte_by_byte),
 		FAKE_TEST(test_cut_replies_are_errors),
 		FAKE_TEST(test_stalls_end_by_deadline),
+		FAKE_TEST(test_an_answer_from_before_a_stop_does_not_count),
 		FAKE_TEST(test_odd_answers),
 		FAKE_TEST(test_endless_answer),
 		FAKE_TEST(test_nobody_there),
