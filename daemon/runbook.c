@@ -133,7 +133,7 @@ static void say_where(const struct runbook *book, const struct by_hand *hand, co
 		(void)fprintf(hand->out, "# UNKNOWN: %s%s was sent", way, step->name);
 		for (uint8_t i = 0; i < u->n_lanes; i++)
 			(void)fprintf(hand->out, "%s%s", i == 0 ? " to " : " and ", u->lane[i] >= 0 ? r->rows[u->lane[i]].name : "this host");
-		(void)fprintf(hand->out, " at %s, and how it ended is not in the journal\n", at(u->step_ms, buf));
+		(void)fprintf(hand->out, " at %s, and how it ended is not in the journal\n", at(rollout_wall(hand->r, u->step_ms), buf));
 	} else if (u->state == UNIT_FAILED) {
 		(void)fprintf(hand->out, "# %s%s FAILED: mend the cause first\n", way, step->name);
 	}
@@ -236,7 +236,7 @@ static void unit_head(const struct by_hand *hand, uint32_t number)
 		step != NULL ? " at " : "", step != NULL ? step->name : "");
 	switch (urgency(r, u)) {
 	case TENANTS_DOWN:
-		(void)fprintf(hand->out, ", %u tenants DOWN since %s", r->rows[u->row].weight, at(u->window_open_ms, buf));
+		(void)fprintf(hand->out, ", %u tenants DOWN since %s", r->rows[u->row].weight, at(rollout_wall(r, u->window_open_ms), buf));
 		break;
 	case NODE_OUT:
 		(void)fprintf(hand->out, ", %s is out of its balancer since %s", r->rows[u->row].name, at(u->since_ms, buf));

@@ -477,6 +477,7 @@ static void count_time(struct rollout *r, uint64_t boot_ms)
 int rollout_apply(struct rollout *r, const struct record *rec)
 {
 	count_time(r, rec->boot_ms);
+	r->wall_ms = rec->at_ms;
 	r->seq = rec->seq;
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
 		if (table[i].kind != rec->kind)

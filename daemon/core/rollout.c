@@ -181,3 +181,8 @@ int64_t rollout_steady(const struct rollout *r, uint64_t boot_ms)
 {
 	return (int64_t)boot_ms + r->boot_offset;
 }
+
+int64_t rollout_wall(const struct rollout *r, int64_t steady_ms)
+{
+	return r->wall_ms - (r->steady_ms - steady_ms);
+}

@@ -160,7 +160,7 @@ struct rollout {
 	uint32_t *unit_of[PROFILE_STAGES_MAX]; /* by rank of the row; RECORD_NO_UNIT */
 	struct want *wants[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
 	int64_t canary_done_ms[PROFILE_STAGES_MAX]; /* steady: the last canary ended; 0: not yet */
-	int64_t steady_ms, boot_offset; /* of the last record; see rollout_steady() */
+	int64_t steady_ms, boot_offset, wall_ms; /* of the last record; see rollout_steady() */
 	struct balancer_process processes[PROFILE_BALANCERS_MAX][PROFILE_PROCESSES_MAX];
 
 	/* facts */
@@ -205,6 +205,8 @@ int rollout_apply(struct rollout *rollout, const struct record *record);
  * a soak shorter or longer, and the host's time without upgd counts at most as long as it was.
  */
 int64_t rollout_steady(const struct rollout *rollout, uint64_t boot_ms);
+/* For people: what the wall clock of the last record would have shown at that moment. */
+int64_t rollout_wall(const struct rollout *rollout, int64_t steady_ms);
 
 /* After a fold, before the first event: makes the live part anew. */
 void rollout_recovered(struct rollout *rollout);

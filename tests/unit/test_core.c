@@ -135,7 +135,7 @@ static void test_record_kinds_are_distinct(void **state)
 
 static void at(struct rollout *r, uint64_t boot_ms)
 {
-	struct record rec = { .seq = r->seq + 1, .kind = RECORD_EPOCH, .unit = RECORD_NO_UNIT, .boot_ms = boot_ms };
+	struct record rec = { .seq = r->seq + 1, .kind = RECORD_EPOCH, .unit = RECORD_NO_UNIT, .boot_ms = boot_ms, .at_ms = 1700000000000 };
 	assert_int_equal(rollout_apply(r, &rec), 0);
 }
 
@@ -154,6 +154,7 @@ static void test_time_goes_on_over_a_reboot(void **state)
 	assert_int_equal(rollout_steady(r, 1100), 9000);
 	at(r, 50); /* and another */
 	assert_int_equal(rollout_steady(r, 60), 8610);
+	assert_int_equal(rollout_wall(r, 8000), 1699999999400); /* as people saw it then */
 	rollout_free(r);
 }
 
