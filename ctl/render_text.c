@@ -156,6 +156,12 @@ static void render_stages(FILE *out, struct json_object *params)
 	}
 }
 
+static void strings_block(FILE *out, const char *word, struct json_object *strings)
+{
+	EACH (string, strings)
+		(void)fprintf(out, "%-10s %s\n", title(word, string_i), json_object_get_string(string));
+}
+
 static void render_status(FILE *out, struct json_object *params)
 {
 	(void)fprintf(out, "%s\n", str(params, "first"));
@@ -163,6 +169,7 @@ static void render_status(FILE *out, struct json_object *params)
 	if (json_get_object(params, "rollout", &rollout, NULL) == 0 && *str(rollout, "text"))
 		(void)fprintf(out, "Outcome    %s\n", str(rollout, "text"));
 	units_block(out, "Attention", list(params, "attention"));
+	strings_block(out, "Strays", list(params, "strays"));
 	if (flag(params, "low"))
 		(void)fputs("Disk       low: nothing new starts until there is room for the journal again\n", out);
 	EACH (fleet, list(params, "fleets"))
@@ -208,12 +215,6 @@ static void render_log(FILE *out, struct json_object *params)
 {
 	EACH (record, list(params, "records"))
 		record_line(out, record);
-}
-
-static void strings_block(FILE *out, const char *word, struct json_object *strings)
-{
-	EACH (string, strings)
-		(void)fprintf(out, "%-10s %s\n", title(word, string_i), json_object_get_string(string));
 }
 
 static void unit_head(FILE *out, struct json_object *params)

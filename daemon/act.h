@@ -9,6 +9,7 @@
 #include "executor.h"
 #include "probe.h"
 
+struct strays;
 struct site;
 struct watch;
 struct flight;
@@ -18,6 +19,7 @@ struct executor {
 	struct site *site;
 	struct engine *engine;   /* borrowed */
 	struct watch *watch;
+	struct strays *strays;
 	struct flight *flights;  /* all that is under way */
 	struct captures captures;
 	struct orphans *orphans; /* of orphans.c: what the last looks saw */

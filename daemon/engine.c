@@ -95,6 +95,11 @@ uint64_t engine_seq(const struct engine *e)
 	return e->seq;
 }
 
+bool engine_is_durable(const struct engine *e)
+{
+	return e->first == NULL && !e->failed;
+}
+
 const char *engine_param(const struct engine *e, const char *name)
 {
 	for (size_t i = 0; e->profile != NULL && i < e->profile->n_params; i++)

@@ -33,6 +33,7 @@ void engine_recovered(struct engine *engine);
 struct rollout *engine_rollout(struct engine *engine);
 const struct profile *engine_profile(const struct engine *engine);
 uint64_t engine_seq(const struct engine *engine);
+bool engine_is_durable(const struct engine *engine); /* everything decided so far is on the disk */
 
 /* Time is put in. Never call from inside an op: post it to the loop. */
 void engine_event(struct engine *engine, struct event *event);

@@ -13,6 +13,7 @@
 #include "io/runner.h"
 #include "log.h"
 #include "memory.h"
+#include "strays.h"
 #include "site.h"
 #include "watch.h"
 
@@ -289,6 +290,7 @@ void executor_perform(struct executor *x, struct rollout *r, const struct effect
 		return;
 	case EFFECT_ENDED:
 		log_say(LOG_AT_NOTICE, "rollout %u is over: %s", r->id, rollout_state_word(r->state));
+		strays_look(x->strays); /* an acknowledgement that was lost would leave its record there for ever */
 		return;
 	}
 }
@@ -440,6 +442,7 @@ void executor_applied(struct executor *x, const struct rollout *r, const struct 
 	if (rec->kind == RECORD_UNIT && rec->code != UNIT_RUNNING && rec->code != UNIT_UNDOING && x->engine != NULL && engine_rollout(x->engine) == r)
 		flights_end_of(x, r, rec);
 	captures_applied(&x->captures, r, rec);
+	strays_applied(x->strays, r, rec);
 }
 
 struct executor *executor_new(struct loop *loop, struct site *site, struct fail *fail)
@@ -449,6 +452,7 @@ struct executor *executor_new(struct loop *loop, struct site *site, struct fail 
 	x->loop = loop;
 	x->site = site;
 	x->watch = watch_new(site);
+	x->strays = strays_new(site);
 	x->tidy = loop_timer_new(loop, on_tidy, x);
 	return x;
 }
@@ -459,6 +463,7 @@ void executor_free(struct executor *x)
 		return;
 	flights_end(x);
 	watch_free(x->watch);
+	strays_free(x->strays);
 	on_tidy(x);
 	loop_timer_free(x->tidy);
 	free(x->rendered);
@@ -471,6 +476,7 @@ void executor_engine(struct executor *x, struct engine *engine)
 {
 	x->engine = engine;
 	watch_engine(x->watch, engine);
+	strays_engine(x->strays, engine);
 }
 
 void executor_watch(struct executor *x, bool on)
@@ -481,6 +487,16 @@ void executor_watch(struct executor *x, bool on)
 const char *executor_balancer_error(const struct executor *x, const char *balancer)
 {
 	return watch_error(x->watch, balancer);
+}
+
+void executor_look_back(struct executor *x)
+{
+	strays_look(x->strays);
+}
+
+const char *executor_stray(const struct executor *x, size_t i)
+{
+	return strays_text(x->strays, i);
 }
 
 const char *executor_trouble(const struct executor *x, uint32_t unit, char *buf, size_t size)

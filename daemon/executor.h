@@ -28,6 +28,11 @@ void executor_watch(struct executor *executor, bool on);
 struct haproxy_snapshot;
 const char *executor_balancer_error(const struct executor *executor, const char *balancer); /* NULL: all processes answer and agree */
 
+/* After a restart with a rollout: what earlier lives left at the runners. */
+void executor_look_back(struct executor *executor);
+/* A task that runs and is not waited for, as a sentence; NULL past the last. Borrowed. */
+const char *executor_stray(const struct executor *executor, size_t i);
+
 /* What is wrong with the waiting for the unit's action: no way to its host, and why. "": nothing. */
 const char *executor_trouble(const struct executor *executor, uint32_t unit, char *buf, size_t size);
 

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 enum { HTTP_MS = 5000, SQL_MS = 20000, RUN_MS = 120000, PATIENCE_MS = 15000, PROBE_ARGS_MAX = SQL_ARGS_MAX };
 
@@ -242,13 +243,19 @@ static const char *place(struct probe_run *run, bool *local, struct fail *fail)
 	return NULL;
 }
 
+uint64_t probe_life(void)
+{
+	static uint64_t life;
+	if (life == 0 && getrandom(&life, sizeof(life), GRND_NONBLOCK) != (ssize_t)sizeof(life))
+		life = (uint64_t)loop_wall_ms() << 16 ^ (uint64_t)getpid();
+	return life;
+}
+
 static void task_id(struct probe_run *run)
 {
-	uint64_t nonce = loop_boot_ms();
-	if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != (ssize_t)sizeof(nonce))
-		nonce ^= (uint64_t)(uintptr_t)run;
-	(void)snprintf(run->id, sizeof(run->id), "probe/%u/%u/%.60s/%016llx", run->options.bind.rollout, run->options.unit, run->probe->name,
-		(unsigned long long)nonce);
+	static uint64_t n;
+	(void)snprintf(run->id, sizeof(run->id), "probe/%016llx/%u/%u/%.60s/%llu", (unsigned long long)probe_life(), run->options.bind.rollout,
+		run->options.unit, run->probe->name, (unsigned long long)++n);
 }
 
 static int start_runner(struct probe_run *run, struct fail *fail)

@@ -27,5 +27,8 @@ struct probe_answer {
 /* Called once from the loop, never from inside probe_start(); the answer is borrowed for the call. */
 typedef void probe_fn(void *arg, const struct probe_answer *answer);
 
+/* Probes that run tasks name them probe/LIFE/...: those of another life of the daemon nobody waits for. */
+uint64_t probe_life(void);
+
 struct probe_run *probe_start(struct site *site, const struct probe *probe, const struct probe_options *options, probe_fn *fn, void *arg);
 void probe_cancel(struct probe_run *run); /* no callback after this; NULL is fine */

@@ -489,6 +489,8 @@ int upgd_run(struct upgd *upgd)
 	log_say(LOG_AT_NOTICE, "upgd " UPGD_VERSION " looks after %s: %zu nodes; %s", upgd->config.cluster, upgd->config.n_nodes,
 		r == NULL ? "no rollout yet" : rollout_state_word(r->state));
 	engine_recovered(upgd->engine);
+	if (r != NULL)
+		executor_look_back(upgd->executor);
 	watch_as_needed(upgd);
 	service_ready(&upgd->service);
 	on_beat(upgd);

@@ -271,6 +271,15 @@ static void add_rollout(struct json_object *reply, const struct views *views, co
 	free(hold);
 }
 
+static struct json_object *strays(const struct views *views)
+{
+	struct json_object *array = json_object_new_array();
+	const char *text;
+	for (size_t i = 0; views->with.executor != NULL && i < VIEWS_FEW && (text = executor_stray(views->with.executor, i)) != NULL; i++)
+		json_object_array_add(array, json_object_new_string(text));
+	return array;
+}
+
 struct json_object *view_status_reply(const struct views *views)
 {
 	const struct rollout *r = engine_rollout(views->with.engine);
@@ -279,6 +288,7 @@ struct json_object *view_status_reply(const struct views *views)
 		add_nothing(reply);
 	else
 		add_rollout(reply, views, r);
+	json_add(reply, "strays", strays(views));
 	json_add_bool(reply, "low", r != NULL && r->low);
 	json_add_int(reply, "seq", (int64_t)engine_seq(views->with.engine));
 	return reply;

@@ -12,6 +12,7 @@ import pathlib
 import re
 import shutil
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -284,3 +285,65 @@ while [ ! -s child ] || [ ! -s grandchild ] || [ ! -s stopped ] || [ ! -s daemon
 		bench.explain("ox1"))
 	for node in ("ox1", "ox2"):
 		os.kill(bench.wait_pid(node, "daemon"), signal.SIGKILL)
+
+
+# what is left
+
+
+def records(bench, node):
+	"""Tasks that the node's runner still knows."""
+	return [d.name for d in bench.file(node, "run").iterdir() if not d.name.startswith(".")]
+
+
+def say(bench, node, message):
+	"""One request to the node's runner, by hand."""
+	argv = [bench.lab.dir / "remote", node, *bench.lab.serve_argv(node)]
+	subprocess.run(argv, input=message.encode() + b"\0", stdout=subprocess.PIPE, env=bench.lab.procs.env, timeout=30, check=True)
+
+
+def test_records_whose_acknowledgement_was_lost_are_swept(bench):
+	"""As if the acknowledgements had been lost on their way: the next life sees the records, and that their ends are durable here."""
+	bench.start()
+	lab = bench.lab
+	kept = {node: shutil.copytree(bench.file(node, "run"), lab.dir / f"kept-{node}") for node in ("ox1", "ox2")}
+	bench.go("ox1", "ox2")
+	bench.reaches_done()
+	lab.wait_until(lambda: not records(bench, "ox1") + records(bench, "ox2"), 30, "all is acknowledged")
+	lab.kill_upgd()
+	for node, copy in kept.items():
+		shutil.rmtree(bench.file(node, "run"))
+		shutil.copytree(copy, bench.file(node, "run"))
+		name, = records(bench, node)
+		(bench.file(node, "run") / name / "exit").write_text('{"state":"exited","code":0,"took_ms":1}')
+	strange = bench.file("ox1", "run") / "r9-1%2Fwork"
+	strange.mkdir()
+	for name, text in (("spec", '{"id":"r9-1/work"}'), ("started", "{}"), ("exit", '{"state":"exited","code":0}'), ("lock", "")):
+		(strange / name).write_text(text)
+	assert len(records(bench, "ox1")) == 2
+	lab.start_upgd()
+	lab.wait_until(lambda: records(bench, "ox2") == [] and records(bench, "ox1") == [strange.name], 60, "only what this journal does not know is left")
+	assert lab.status()["strays"] == []
+
+
+def test_strays_are_named(bench):
+	"""A task that a person gave up still runs, and so does one that this journal does not know: said in status and in the log, until they end."""
+	bench.start(more='timeout = "2s";', resolve="ask")
+	lab = bench.lab
+	lab.wait_until(lambda: "over its time" in bench.unit("ox1").get("text", ""), 60, "ox1 is late")
+	assert lab.status()["strays"] == []
+	lab.upgctl("park", "work/ox1")
+	given_up = r"ox1: task r1-[0-9a-f]+/work/ox1/run/ox1/do/1/\d+ still runs, and nobody waits for it: rollout 1 has given it up"
+	named = lambda *texts: len(lab.status()["strays"]) == len(texts) and all(any(re.search(t, o) for o in lab.status()["strays"]) for t in texts)
+	lab.wait_until(lambda: named(given_up), 60, given_up)
+	bench.go("ox2")
+	assert lab.wait_for_state("partial")
+	lab.kill_upgd()
+	say(bench, "ox2", '{"op":"start","id":"r7-1/work/x/1","argv":["sleep","1000"]}')
+	lab.start_upgd()
+	over, strange = given_up.replace("has given it up", "is over"), "ox2: task r7-1/work/x/1 still runs, and nobody waits for it: it is not in this journal"
+	lab.wait_until(lambda: named(over, strange), 60, f"{over} and {strange}")
+	assert re.search(strange, lab.upgctl("status", codes=None)) and re.search(strange, (lab.dir / "log/upgd.log").read_text())
+	bench.go("ox1")
+	say(bench, "ox2", '{"op":"cancel","id":"r7-1/work/x/1"}')
+	lab.wait_until(lambda: lab.status()["strays"] == [], 60, "no strays are left")
+	lab.wait_until(lambda: records(bench, "ox1") == [], 60, "the record of what was given up is swept")

@@ -72,6 +72,12 @@ const char *executor_balancer_error(const struct executor *executor, const char 
 	return strcmp(balancer, "secondary") == 0 ? "lb2: no answer for 4 s" : NULL;
 }
 
+const char *executor_stray(const struct executor *executor, size_t i)
+{
+	(void)executor;
+	return i == 0 ? "ox1: task r7-1/work/ox1/run/ox1/do/1/9 still runs, and nobody waits for it: rollout 7 is over" : NULL;
+}
+
 const char *executor_trouble(const struct executor *executor, uint32_t unit, char *buf, size_t size)
 {
 	buf[0] = '\0';
