@@ -13,13 +13,14 @@
 #include "runbook.h"
 #include "views.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 
 struct offline {
 	struct config config;
-	bool has_config, is_held;
+	bool has_config, is_held, is_damaged;
 	const char *dir;
 	char pid[32];
 	struct loop *loop;
@@ -121,7 +122,8 @@ static void head(const struct offline *o, const char *mark)
 		(void)printf("%supgd is running (pid %s): upgctl knows more, and nothing may be done by hand beside it\n", mark, o->pid);
 	else
 		(void)printf("%supgd is not running on %s\n", mark, o->dir);
-	(void)printf("%sfrom %s/journal.db: %" PRIu64 " records, the last of %s; nothing was observed\n", mark, o->dir, o->seq, at(o->at_ms, buf));
+	(void)printf("%sfrom %s/journal.db: %" PRIu64 " records%s, the last of %s; nothing was observed\n", mark, o->dir, o->seq,
+		o->is_damaged ? " BEFORE THE DAMAGE" : "", at(o->at_ms, buf));
 }
 
 /* The first line as upgctl has it; what it waits for without a daemon is the daemon. */
@@ -190,7 +192,7 @@ static int config_begin(struct offline *o, const char *path, struct fail *fail)
 	return rc;
 }
 
-static int begin(struct offline *o, const char *config_path, const char *state_dir, struct fail *fail)
+static int begin(struct offline *o, enum offline_what what, const char *config_path, const char *state_dir, struct fail *fail)
 {
 	static const struct engine_ops ops = { .applied = op_applied };
 	int rc = config_begin(o, config_path, fail);
@@ -209,6 +211,11 @@ static int begin(struct offline *o, const char *config_path, const char *state_d
 	o->views = views_new(&views);
 	o->fail = fail;
 	rc = store_fold(o->store, 0, on_fold, o, fail);
+	o->is_damaged = rc == -EUCLEAN && o->seq > 0;
+	if (o->is_damaged && what == OFFLINE_STATUS) { /* what came later may be past a pivot: no way is safe to tell */
+		(void)fprintf(stderr, "upgd: %s\n", fail->text);
+		rc = 0;
+	}
 	if (rc == 0 && engine_rollout(o->engine) != NULL)
 		rollout_recovered(engine_rollout(o->engine));
 	return rc;
@@ -219,10 +226,12 @@ int offline_run(enum offline_what what, const char *config_path, const char *sta
 	struct offline o = { .dir = "" };
 	struct fail fail = { .text = "" };
 	int code = EXIT_FAILURE;
-	if (begin(&o, config_path, state_dir, &fail) == 0)
+	if (begin(&o, what, config_path, state_dir, &fail) == 0)
 		code = what == OFFLINE_STATUS ? status(&o) : runbook(&o);
 	else
 		(void)fprintf(stderr, "upgd: %s\n", fail.text);
+	if (o.is_damaged)
+		code = EXIT_FAILURE;
 	if (o.views != NULL)
 		views_stop(o.views);
 	store_close(o.store);
