@@ -630,6 +630,200 @@ static void test_status(void **state)
 	serve_end(&serve, false);
 }
 
+/* A process in a session of its own; its pid. */
+static pid_t bystander(void)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)setsid();
+		execlp("sleep", "sleep", "1000", (char *)NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+static void run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void run(const char *format, ...)
+{
+	char command[700];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	if (system(command) != 0)
+		fail_msg("failed: %s", command);
+}
+
+/* The record names a pid that belongs to somebody else by now: no signal for it, and no waiting. */
+static void test_a_pid_that_is_used_again(void **state)
+{
+	pid_t other = bystander();
+	struct serve serve = serve_start(NULL);
+	json_cleanup struct json_object *greeting = hear(&serve);
+	start(&serve, "a", "echo up >up; exec sleep 1000", NULL);
+	await_file(path("up"));
+	json_cleanup struct json_object *record = started("a");
+	pid_t supervisor = (pid_t)num(record, "supervisor");
+	char text[300];
+	(void)snprintf(text, sizeof(text), "{\"pid\":%d,\"starttime\":1,\"supervisor\":%d,\"supervisor_starttime\":1,\"boot_id\":\"%s\"}", (int)other, (int)other,
+		str(greeting, "boot_id"));
+	file_write(path("state/a/started"), text, 0600);
+	say(&serve, "{\"op\":\"cancel\",\"id\":\"a\"}");
+	say(&serve, "{\"op\":\"ping\",\"id\":\"p\"}");
+	json_object_put(await(&serve, "p", NULL));
+	assert_true(is_alive(other));
+	kill(supervisor, SIGKILL);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_string_equal(str(end, "state"), "lost");
+	assert_true(is_alive(other));
+	kill(other, SIGKILL);
+	assert_int_equal(waitpid(other, NULL, 0), other);
+	serve_end(&serve, false);
+}
+
+/* /proc/PID/stat holds names as they are. */
+static void test_odd_names(void **state)
+{
+	struct serve serve = serve_start(NULL);
+	run("cp $(command -v sleep) '%s/a) Z 1 (b'", dir);
+	start(&serve, "a", "'./a) Z 1 (b' 1000 </dev/null >/dev/null 2>&1 & echo $! >child; echo up >up; wait", NULL);
+	await_file(path("up"));
+	json_object_put(await(&serve, "a", "running"));
+	json_cleanup struct json_object *record = started("a");
+	kill((pid_t)num(record, "supervisor"), SIGKILL);
+	json_cleanup struct json_object *half = await(&serve, "a", "running");
+	assert_non_null(strstr(str(half, "error"), "(a) Z 1 (b)"));
+	/* Nobody is left who could wait out a grace: a cancel ends it at once. */
+	say(&serve, "{\"op\":\"cancel\",\"id\":\"a\"}");
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_string_equal(str(end, "state"), "lost");
+	assert_false(is_alive(atoi(file_text(path("child")))));
+	serve_end(&serve, false);
+}
+
+static void test_a_full_disk(void **state)
+{
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(mkdir(path("state"), 0700), 0);
+	run("mount -t tmpfs -o size=256k upgd-run-test %s/state", dir);
+	run("head -c 1000000 /dev/zero >%s/state/.filler 2>/dev/null; true", dir);
+	struct serve serve = serve_start(NULL);
+	start(&serve, "a", "echo x >>count", NULL);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	bool said = strcmp(str(end, "state"), "refused") == 0 && strstr(str(end, "error"), "No space left on device") != NULL;
+	bool ran = access(path("count"), F_OK) == 0;
+	/* Room again: the same request runs. */
+	assert_int_equal(unlink(path("state/.filler")), 0);
+	start(&serve, "a", "echo x >>count", NULL);
+	json_cleanup struct json_object *again = await(&serve, "a", NULL);
+	serve_end(&serve, false);
+	run("umount -l %s/state", dir);
+	assert_true(said && !ran);
+	assert_int_equal(num(again, "code"), 0);
+}
+
+/* Whoever removes the records of what runs makes its end unknown, and no second run. */
+static void test_the_state_directory_is_removed(void **state)
+{
+	struct serve serve = serve_start(NULL), other;
+	const char *script = "echo x >>count; echo up >up; while [ ! -e go ]; do sleep 0.02; done";
+	start(&serve, "a", script, NULL);
+	json_object_put(await(&serve, "a", "running"));
+	await_file(path("up"));
+	run("rm -r %s/state", dir);
+	other = serve_start(NULL);
+	start(&other, "a", script, NULL);
+	json_cleanup struct json_object *second = await(&other, "a", NULL);
+	assert_string_equal(str(second, "state"), "lost");
+	assert_non_null(strstr(str(second, "error"), "its records were removed while it ran"));
+	file_write(path("go"), "", 0600);
+	json_cleanup struct json_object *first = await(&serve, "a", NULL);
+	assert_string_equal(str(first, "state"), "lost");
+	assert_string_equal(file_text(path("count")), "x\n");
+	/* A new task is refused by a channel that has lost its directory, with the reason. */
+	start(&serve, "b", "echo x >>count", NULL);
+	json_cleanup struct json_object *refused = await(&serve, "b", NULL);
+	assert_string_equal(str(refused, "state"), "refused");
+	assert_non_null(strstr(str(refused, "error"), "No such file or directory"));
+	serve_end(&serve, false);
+	serve_end(&other, false);
+}
+
+/* Stopped by somebody, and still asked to end well. */
+static void test_a_stopped_task(void **state)
+{
+	struct serve serve = serve_start(NULL);
+	start(&serve, "a", "trap 'exit 3' TERM; echo up >up; while :; do sleep 0.02; done", "{\"deadline_ms\":60000}");
+	await_file(path("up"));
+	json_cleanup struct json_object *record = started("a");
+	kill((pid_t)num(record, "pid"), SIGSTOP);
+	say(&serve, "{\"op\":\"cancel\",\"id\":\"a\"}");
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_string_equal(str(end, "state"), "timeout");
+	assert_int_equal(num(end, "code"), 3);
+	serve_end(&serve, false);
+}
+
+static void test_closed_output_is_no_end(void **state)
+{
+	struct serve serve = serve_start(NULL);
+	start(&serve, "a", "echo said; exec >&- 2>&-; : >quiet; echo up >up; while [ ! -e go ]; do sleep 0.02; done; exit 5", NULL);
+	await_file(path("up"));
+	say(&serve, "{\"op\":\"list\",\"id\":\"l\"}");
+	json_cleanup struct json_object *list = await(&serve, "l", NULL);
+	assert_string_equal(str(list, "out"), "running a\n");
+	file_write(path("go"), "", 0600);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_int_equal(num(end, "code"), 5);
+	assert_string_equal(str(end, "out"), "said\n");
+	serve_end(&serve, false);
+}
+
+/* It has left its task: the task ends, the daemon does not, and is listed. */
+static void test_a_daemon_leaves_its_task(void **state)
+{
+	struct serve serve = serve_start(NULL);
+	start(&serve, "a", "setsid --fork sh -c 'echo $$ >daemon; exec sleep 1000' </dev/null >/dev/null 2>&1; while [ ! -s daemon ]; do sleep 0.02; done", NULL);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	assert_int_equal(num(end, "code"), 0);
+	pid_t daemon = atoi(file_text(path("daemon")));
+	assert_true(is_alive(daemon));
+	run("%s status --state %s/state | grep -q '^orphan *%d  .*, left behind by a$'", getenv("UPGD_RUN"), dir, (int)daemon);
+	say(&serve, "{\"op\":\"list\",\"id\":\"l\"}");
+	json_cleanup struct json_object *list = await(&serve, "l", NULL);
+	assert_string_equal(str(list, "out"), "ended a\n");
+	kill(daemon, SIGKILL);
+	serve_end(&serve, false);
+}
+
+static void test_two_hundred_at_once(void **state)
+{
+	enum { N = 200 };
+	struct serve serve = serve_start(NULL);
+	char id[16];
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(id, sizeof(id), "t%d", i);
+		start(&serve, id, "echo x >>count; while [ ! -e go ]; do sleep 0.2; done", NULL);
+		json_object_put(await(&serve, id, "running"));
+	}
+	say(&serve, "{\"op\":\"list\",\"id\":\"l\"}");
+	json_cleanup struct json_object *list = await(&serve, "l", NULL);
+	int n = 0;
+	for (const char *at = str(list, "out"); (at = strstr(at, "running t")) != NULL; at++)
+		n++;
+	assert_int_equal(n, N);
+	file_write(path("go"), "", 0600);
+	for (int ended = 0; ended < N; ended++) {
+		json_cleanup struct json_object *message = hear(&serve);
+		assert_non_null(message);
+		assert_string_equal(str(message, "state"), "exited");
+		assert_int_equal(num(message, "code"), 0);
+	}
+	assert_int_equal(strlen(file_text(path("count"))), 2 * N);
+	serve_end(&serve, false);
+}
+
 #define row(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -638,6 +832,8 @@ int main(void)
 		row(test_flood_is_bounded), row(test_deadline_ends_the_group), row(test_term_is_enough), row(test_same_id_runs_once),
 		row(test_serve_killed_then_attached), row(test_supervisor_killed), row(test_reboot), row(test_claimed_not_started),
 		row(test_secrets), row(test_edit), row(test_edit_refused), row(test_read), row(test_ack_forgets_for_good),
-		row(test_bad_requests), row(test_garbage_drops_the_channel), row(test_status) };
+		row(test_bad_requests), row(test_garbage_drops_the_channel), row(test_status),
+		row(test_a_pid_that_is_used_again), row(test_odd_names), row(test_a_full_disk), row(test_the_state_directory_is_removed),
+		row(test_a_stopped_task), row(test_closed_output_is_no_end), row(test_a_daemon_leaves_its_task), row(test_two_hundred_at_once) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
