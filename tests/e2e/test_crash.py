@@ -5,6 +5,7 @@ on, and the world ends as if nothing had been. Needs a build with -Dfailpoints=t
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -16,8 +17,8 @@ import pytest
 
 import lab as lab_module
 from procs import LabError
-from test_faults import each_update_ran_once, logged, no_unit_failed, reaches_done
-from test_rollout import START, all_is_new, nobody_failed, owners, records, schemata, tenants
+from test_faults import each_update_ran_once, logged, no_unit_failed, reaches_done, server_of
+from test_rollout import START, nobody_failed, owners, packages, records, redirects, registered, schemata, servers, tenants
 
 FIRST = "oxdatabase_3"  # the canary of `migrate`
 PARAMS = {"to": "7.10.6", "package": "7.10.6-44"}
@@ -133,6 +134,99 @@ def test_a_release_has_no_failpoints(failpoints):
 	release = pathlib.Path(os.environ.get("UPGD_BUILD") or lab_module.ROOT / "build")
 	assert len(traces(failpoints)) == 4
 	assert traces(release) == set()
+
+
+# the whole matrix: each step of each stage, at each point
+
+
+ACTIONS = {  # of the units that go first: step -> what is sent to a balancer; None: to a runner
+	"prepare/cluster": {"backup": None, "register": None},
+	"redirect/ox1": {"probe": None, "set": None, "reload": None},
+	"convert/ox1": {"drain": "be_ox/ox1 state drain", "quiet": "be_ox/ox1 state maint", "stop": None, "install": None, "name": None, "clear": None,
+		"no-push": None, "no-update": None, "reason": None, "start": None, "join": "be_ox_new/ox1 state ready"},
+	f"migrate/{FIRST}": {"disable": None, "repoint": None, "update": None, "enable": None},
+	"flip/ox1": {"main": "be_ox/ox1 state ready"},
+	"settle/ox1": {"push": None, "update": None, "reload": None},
+}
+STEPS = [f"{unit}/{step}" for unit, steps in ACTIONS.items() for step in steps]
+RESTS = ["sweep/cluster/settle", "sweep/cluster/look", "close/cluster/last-look"]  # they send nothing
+UNITS = [*list(ACTIONS)[:4], "sweep/cluster", *list(ACTIONS)[4:], "close/cluster"]
+
+
+def sent(step):
+	unit, _, name = step.rpartition("/")
+	command = ACTIONS[unit][name]
+	return f"after_send *set server {command}*" if command else f"after_send *{step}/*"
+
+
+def in_order(steps):
+	"""sweep comes before flip."""
+	stages = [unit.split("/")[0] for unit in UNITS]
+	return sorted(steps, key=lambda step: stages.index(step.split("/")[0]))
+
+
+MATRIX = {
+	"before the intent's commit": [f"before_commit intent {step}" for step in STEPS],
+	"after the intent's commit": [f"after_commit intent {step}" for step in STEPS],
+	"after the send": [sent(step) for step in STEPS],
+	"after the reply": [f"after_reply acted {step}" for step in STEPS],
+	"before the outcome's commit": [f"before_commit acted {step}" for step in STEPS],
+	"after the outcome's commit": [f"after_commit acted {step}" for step in STEPS],
+	"around the step's end": [f"{when}_commit step {step}" for step in in_order([*STEPS, *RESTS]) for when in ("before", "after")],
+	"around a unit's begin and end": [point for unit in UNITS[1:] for point in
+		(*([f"after_reply gate {unit}/*"] if unit.startswith(("convert", "migrate")) else []),
+		*([f"before_commit admit {unit}/*", f"after_commit admit {unit}/*"] if unit in UNITS[:5] else []),  # the others begin in the batch before
+		f"after_commit unit {unit}/*")],
+	"and again in the recovery": [point for i, step in enumerate(STEPS) for point in
+		((f"after_commit intent {step}", sent(step), f"after_reply acted {step}")[i % 3], ("before_commit epoch", "after_commit epoch")[i % 2])],
+}
+
+
+def world(lab):
+	"""What a rollout leaves behind."""
+	def tasks(name):
+		return sorted(map(tuple, lab.sql(f"SELECT taskName, successful FROM {name}.updateTask", server_of(lab, name))))
+	files = {(node.name, path.name): path.read_text().replace(lab.secondary_url, "SECONDARY").replace(str(lab.dir), "LAB")
+		for node in lab.nodes for path in sorted((node.dir / "etc").rglob("*.properties"))}
+	return {"tenants": tenants(lab), "tasks": {name: tasks(name) for name in schemata(lab)}, "packages": packages(lab), "files": files,
+		"main": servers(lab, "main"), "secondary": servers(lab, "secondary"), "redirects": redirects(lab), "registered": registered(lab),
+		"configdb": sorted(map(tuple, lab.sql("SELECT schemaname, count FROM configdb.contexts_per_dbschema"))),
+		"locks": lab.sql("SELECT * FROM configdb.DATABASECHANGELOGLOCK WHERE LOCKED")}
+
+
+@pytest.fixture
+def undisturbed(small):
+	"""The world after a rollout that nobody killed; made once."""
+	if not UNDISTURBED:
+		lab = small(users=0)
+		live(lab, None)
+		lab.upgctl(*START, "--yes")
+		reaches_done(lab)
+		UNDISTURBED.update(world(lab))
+		lab.stop()
+	return UNDISTURBED
+
+
+UNDISTURBED = {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("where", MATRIX)
+def test_killed_in_each_step(small, undisturbed, where):
+	lab = small()
+	live(lab, None)
+	assert call(lab, "Start", params=PARAMS)["rollout"] == 1
+	assert call(lab, "Approve", what="convert/first-boot")
+	lab.kill_upgd()
+	for i, point in enumerate(MATRIX[where]):
+		begin_to_die(lab, point)
+		if i < 3:  # it is lost if its commit was, and said again
+			with contextlib.suppress(OSError):
+				call(lab, "Approve", what="prepare/freeze", request_id="a")
+		died(lab, point)
+	live(lab, None)
+	nothing_was_lost(lab)
+	assert world(lab) == undisturbed
 
 
 def test_killed_at_every_kind_of_boundary_in_each_stage(small):
