@@ -147,6 +147,7 @@ static void answer_exit(struct flight *f, const struct runner_result *result)
 	const char *out = result->out != NULL ? result->out : "";
 	size_t len = result->out != NULL ? result->out_len : 0;
 	bool ok = result->signal == 0 && result->exit_code == 0;
+	bool passes = !ok && judge_passing(flight_rollout(f)->profile, out);
 	last_line(out, len, line);
 	if (ok)
 		(void)snprintf(verdict, sizeof(verdict), "exit 0 after %.1f s", (double)result->took_ms / 1000);
@@ -158,9 +159,9 @@ static void answer_exit(struct flight *f, const struct runner_result *result)
 	while (from > 0 && from < len && ((unsigned char)out[from] & 0xc0) == 0x80)
 		from++; /* not in the middle of a character */
 	char *text;
-	if (asprintf(&text, "%s%s%s", verdict, len > 0 ? "\n" : "", out + from) < 0)
+	if (asprintf(&text, "%s%s%s%s", passes ? "its database failed it, which does not count: " : "", verdict, len > 0 ? "\n" : "", out + from) < 0)
 		abort();
-	flight_answer(f, ok ? RESULT_OK : RESULT_FAILED, result->signal != 0 ? -result->signal : result->exit_code, text);
+	flight_answer(f, ok ? RESULT_OK : passes ? RESULT_UNKNOWN : RESULT_FAILED, result->signal != 0 ? -result->signal : result->exit_code, text);
 	free(text);
 }
 

@@ -12,6 +12,7 @@
 struct strays;
 struct site;
 struct watch;
+struct hosts;
 struct flight;
 
 struct executor {
@@ -20,6 +21,7 @@ struct executor {
 	struct engine *engine;   /* borrowed */
 	struct watch *watch;
 	struct strays *strays;
+	struct hosts *hosts;
 	struct flight *flights;  /* all that is under way */
 	struct captures captures;
 	struct orphans *orphans; /* of orphans.c: what the last looks saw */
@@ -36,6 +38,7 @@ struct flight {
 	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
 	void *work;                     /* of the part that carries it out */
 	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting; NULL: nothing ever is */
+	struct failure *failure;        /* owned: its answer, until the databases were looked at */
 };
 
 struct rollout *flight_rollout(const struct flight *flight);
@@ -67,3 +70,4 @@ void ask_captures(struct flight *flight);
 void orphans_look(struct flight *flight); /* EFFECT_ORPHANS */
 void orphans_kill(struct flight *flight); /* EFFECT_KILL */
 void orphans_done(struct executor *executor);
+void ask_recheck(struct flight *flight);

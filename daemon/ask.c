@@ -25,6 +25,7 @@ struct ask {
 	bool polled;
 	uint64_t round, until, pause; /* boot ms: this one began, the last one begins; ms */
 	uint64_t steady, since;  /* ms; boot ms: all have held since, 0: not so */
+	uint16_t *list;          /* recheck: probes, then the step of each; owned */
 	struct probe_run *run;
 	/* of captures */
 	struct json_object *got; /* owned */
@@ -54,6 +55,7 @@ static void ask_cancel(struct flight *f)
 		site_call_cancel(a->calls[i]);
 	json_putp(&a->got);
 	free(a->prefix);
+	free(a->list);
 	free(a);
 }
 
@@ -96,7 +98,7 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 	if (!wait) {
 		char text[JUDGE_TEXT_MAX]; /* the answer ends with the flight */
 		(void)snprintf(text, sizeof(text), "%s", answer->text);
-		flight_answer(f, answer->result, 0, text);
+		flight_answer(f, answer->result, a->list != NULL ? a->list[a->n + a->i] : 0, text);
 		return;
 	}
 	a->i = 0; /* all of them, anew */
@@ -130,6 +132,44 @@ void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t wit
 	a->steady = steady_ms;
 	a->until = loop_boot_ms() + within_ms;
 	a->pause = POLL_FIRST_MS;
+	ask_next(f);
+}
+
+/* ---- what was verified, again ---- */
+
+/*
+ * Of steps that are finished: what they verified in databases and still must be so. That the tenants are off was to be true while the
+ * window was open; not once its last step has begun to give them back.
+ */
+void ask_recheck(struct flight *f)
+{
+	const struct rollout *r = flight_rollout(f);
+	const struct unit *u = &r->units[f->effect.unit];
+	const struct stage *stage = rollout_stage(r, u);
+	bool is_done = u->state == UNIT_DONE;
+	size_t n_steps = is_done ? stage->n_steps : u->step, n = 0;
+	bool closing = is_done || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
+	uint16_t probes[PROFILE_STEPS_MAX * PROFILE_LIST_MAX], steps[PROFILE_STEPS_MAX * PROFILE_LIST_MAX];
+	for (size_t s = 0; s < n_steps; s++) {
+		const struct step *step = &stage->steps[s];
+		bool is_over = step->window == WINDOW_OPEN && (closing || (u->flags & UNIT_WINDOW) == 0);
+		for (size_t i = 0; i < step->n_verify && !is_over && step->act.kind != ACTION_NONE; i++) {
+			if (r->profile->probes[step->verify[i]].kind != PROBE_SQL)
+				continue;
+			probes[n] = step->verify[i];
+			steps[n++] = (uint16_t)s;
+		}
+	}
+	if (n == 0) {
+		flight_answer_later(f, RESULT_OK, NULL);
+		return;
+	}
+	struct ask *a = ask_new(f);
+	a->list = memory_need(calloc(2 * n, sizeof(*a->list)));
+	memcpy(a->list, probes, n * sizeof(*probes));
+	memcpy(a->list + n, steps, n * sizeof(*steps));
+	a->probes = a->list;
+	a->n = n;
 	ask_next(f);
 }
 

@@ -56,12 +56,10 @@ void captures_done(struct captures *c)
 	*c = (struct captures){ 0 };
 }
 
-/* An abort undoes finished units too, and then needs what was before; behind its pivot a unit is never undone. */
-static bool is_over(const struct rollout *r, const struct record *rec)
+/* An abort undoes finished units too, and then needs what was before; what was verified may have to be verified again. */
+static bool is_over(const struct record *rec)
 {
-	if (rec->code == UNIT_WAITING || rec->code == UNIT_UNDONE)
-		return true;
-	return rec->code == UNIT_DONE && r != NULL && rec->unit < r->n_units && (r->units[rec->unit].flags & UNIT_PIVOT) != 0;
+	return rec->code == UNIT_WAITING || rec->code == UNIT_UNDONE;
 }
 
 void captures_applied(struct captures *c, const struct rollout *r, const struct record *rec)
@@ -70,7 +68,7 @@ void captures_applied(struct captures *c, const struct rollout *r, const struct 
 		captures_done(c);
 	if (rec->kind == RECORD_CAPTURE && rec->unit < ROLLOUT_ROWS_MAX * 8u && rec->text != NULL)
 		merge(unit_of(c, rec->unit), rec->text);
-	else if (rec->kind == RECORD_UNIT && rec->unit < c->n && is_over(r, rec))
+	else if (rec->kind == RECORD_UNIT && rec->unit < c->n && is_over(rec))
 		forget(&c->units[rec->unit]);
 }
 

@@ -9,6 +9,7 @@
 #include "act.h"
 #include "config.h"
 #include "failpoint.h"
+#include "hosts.h"
 #include "io/loop.h"
 #include "io/runner.h"
 #include "log.h"
@@ -78,6 +79,7 @@ static void flight_free(struct flight *f)
 		f->cancel(f);
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);
+	free(f->failure);
 	*f->link = f->next;
 	if (f->next != NULL)
 		f->next->link = f->link;
@@ -88,7 +90,7 @@ static void flight_free(struct flight *f)
 static void passed(const struct flight *f)
 {
 	static const char *const words[] = { [EFFECT_GATE] = "gate", [EFFECT_ASK] = "asked", [EFFECT_CAPTURE] = "captured", [EFFECT_ACT] = "acted",
-		[EFFECT_VERIFY] = "verified" };
+		[EFFECT_VERIFY] = "verified", [EFFECT_RECHECK] = "rechecked" };
 	char unit[300];
 	const struct rollout *r = flight_rollout(f);
 	const struct stage *stage = rollout_stage(r, &r->units[f->effect.unit]);
@@ -99,10 +101,53 @@ static void passed(const struct flight *f)
 #define passed(f) ((void)0)
 #endif
 
+/* A failure, until the database servers were looked at once more. */
+struct failure {
+	int64_t value;
+	char text[];
+};
+
+static void look_cancel(struct flight *f)
+{
+	hosts_refresh_cancel(f->x->hosts, f);
+}
+
+static void on_looked(void *arg)
+{
+	struct flight *f = arg;
+	f->cancel = NULL;
+	flight_answer(f, RESULT_FAILED, f->failure->value, f->failure->text);
+}
+
+/* Whether the failure is the step's own is judged on what its databases were meanwhile: that must be known first. True: the answer waits. */
+static bool look_first(struct flight *f, int64_t value, const char *text)
+{
+	bool judged = f->effect.kind == EFFECT_VERIFY || f->effect.kind == EFFECT_CAPTURE || f->effect.kind == EFFECT_RECHECK ||
+		(f->effect.kind == EFFECT_ACT && flight_action(f)->kind == ACTION_RUN);
+	if (!judged || f->failure != NULL)
+		return false;
+	size_t size = text != NULL ? strlen(text) + 1 : 1;
+	f->failure = memory_need(malloc(sizeof(*f->failure) + size));
+	f->failure->value = value;
+	memcpy(f->failure->text, text != NULL ? text : "", size);
+	if (f->cancel != NULL)
+		f->cancel(f);
+	f->work = NULL;
+	f->cancel = look_cancel;
+	if (f->timer != NULL)
+		loop_timer_free(f->timer);
+	f->timer = NULL;
+	hosts_refresh(f->x->hosts, on_looked, f);
+	return true;
+}
+
 void flight_answer(struct flight *f, enum result result, int64_t value, const char *text)
 {
+	if (result == RESULT_FAILED && look_first(f, value, text))
+		return;
 	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
-		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED, [EFFECT_ORPHANS] = EVENT_ORPHANS, [EFFECT_KILL] = EVENT_ORPHANS };
+		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED, [EFFECT_ORPHANS] = EVENT_ORPHANS, [EFFECT_KILL] = EVENT_ORPHANS,
+		[EFFECT_RECHECK] = EVENT_RECHECKED };
 	struct engine *engine = f->x->engine;
 	passed(f);
 	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
@@ -157,9 +202,10 @@ void flight_answer_later(struct flight *f, enum result result, const char *text)
 static void gate_cancel(struct flight *f)
 {
 	watch_refresh_cancel(f->x->watch, f);
+	hosts_refresh_cancel(f->x->hosts, f);
 }
 
-static void on_gate(void *arg)
+static void gate_probes(void *arg)
 {
 	struct flight *f = arg;
 	const struct rollout *r = flight_rollout(f);
@@ -168,11 +214,17 @@ static void on_gate(void *arg)
 	ask_probes(f, stage->before, stage->n_before, 0, 0);
 }
 
+static void on_gate(void *arg)
+{
+	struct flight *f = arg;
+	watch_refresh(f->x->watch, gate_probes, f);
+}
+
 static void gate(struct executor *x, const struct effect *effect)
 {
 	struct flight *f = flight_new(x, effect);
 	f->cancel = gate_cancel;
-	watch_refresh(x->watch, on_gate, f);
+	hosts_refresh(x->hosts, on_gate, f);
 }
 
 static void on_observed(void *arg)
@@ -281,6 +333,9 @@ void executor_perform(struct executor *x, struct rollout *r, const struct effect
 		return;
 	case EFFECT_VERIFY:
 		verify(flight_new(x, effect));
+		return;
+	case EFFECT_RECHECK:
+		ask_recheck(flight_new(x, effect));
 		return;
 	case EFFECT_ACK:
 		acknowledge(x, r, effect);
@@ -438,6 +493,7 @@ void executor_applied(struct executor *x, const struct rollout *r, const struct 
 	if (rec->kind == RECORD_START) {
 		flights_end(x); /* of a rollout that is gone */
 		watch_forget(x->watch);
+		hosts_forget(x->hosts);
 	}
 	if (rec->kind == RECORD_UNIT && rec->code != UNIT_RUNNING && rec->code != UNIT_UNDOING && x->engine != NULL && engine_rollout(x->engine) == r)
 		flights_end_of(x, r, rec);
@@ -453,6 +509,7 @@ struct executor *executor_new(struct loop *loop, struct site *site, struct fail 
 	x->site = site;
 	x->watch = watch_new(site);
 	x->strays = strays_new(site);
+	x->hosts = hosts_new(site);
 	x->tidy = loop_timer_new(loop, on_tidy, x);
 	return x;
 }
@@ -464,6 +521,7 @@ void executor_free(struct executor *x)
 	flights_end(x);
 	watch_free(x->watch);
 	strays_free(x->strays);
+	hosts_free(x->hosts);
 	on_tidy(x);
 	loop_timer_free(x->tidy);
 	free(x->rendered);
@@ -477,11 +535,13 @@ void executor_engine(struct executor *x, struct engine *engine)
 	x->engine = engine;
 	watch_engine(x->watch, engine);
 	strays_engine(x->strays, engine);
+	hosts_engine(x->hosts, engine);
 }
 
 void executor_watch(struct executor *x, bool on)
 {
 	watch_on(x->watch, on);
+	hosts_on(x->hosts, on);
 }
 
 const char *executor_balancer_error(const struct executor *x, const char *balancer)

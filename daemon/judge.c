@@ -395,3 +395,13 @@ struct json_object *judge_rows(const struct judge_table *t)
 	json_add(one, "rows", rows);
 	return one;
 }
+
+bool judge_passing(const struct profile *profile, const char *output)
+{
+	regex_t regex;
+	if (profile->passing == NULL || regcomp(&regex, profile->passing, REG_EXTENDED | REG_NOSUB) != 0)
+		return false;
+	bool hit = regexec(&regex, output, 0, NULL, 0) == 0;
+	regfree(&regex);
+	return hit;
+}

@@ -84,16 +84,27 @@ static void on_early(void *arg)
 
 /* ---- sql ---- */
 
+/* The server said no to the connection or to the moment, not to the question: too many connections, a lock, a deadlock, killed, cut off. */
+static bool is_passing(unsigned code)
+{
+	static const unsigned codes[] = { 1040, 1047, 1129, 1180, 1203, 1205, 1213, 1226, 1317, 1969, 3024 };
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (codes[i] == code)
+			return true;
+	return false;
+}
+
 static void on_sql(void *arg, const struct sql_result *result)
 {
 	struct probe_run *run = arg;
 	run->query = NULL;
 	struct judge_table table = { .n_rows = result->n_rows, .n_columns = result->n_columns, .cells = result->cells };
+	bool refused = result->outcome == SQL_FAILED && !is_passing(result->code);
 	if (result->outcome == SQL_OK)
 		answer_table(run, &table, true);
 	else
-		answer_none(run, result->outcome == SQL_FAILED ? RESULT_FAILED : RESULT_UNKNOWN,
-			result->outcome == SQL_FAILED ? "the database refused it" : "no answer from the database", result->error);
+		answer_none(run, refused ? RESULT_FAILED : RESULT_UNKNOWN,
+			refused ? "the database refused it" : "no answer from the database", result->error);
 }
 
 static char *tag(const struct probe_run *run, const char *query)
@@ -215,7 +226,7 @@ static void on_task(void *arg, const struct runner_result *result)
 			*c = *c == '\n' ? ' ' : *c;
 		char what[40];
 		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
-		answer_none(run, RESULT_FAILED, what, why);
+		answer_none(run, judge_passing(run->options.bind.profile, out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
 	} else {
 		answer_output(run, result->out != NULL ? result->out : "");
 	}

@@ -8,6 +8,7 @@
 #include "profile_prove.h"
 
 #include <errno.h>
+#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -669,9 +670,21 @@ static void load_stages(struct loader *l, const struct conf_node *root)
 		load_stage(l, &list->children[i], &l->profile->stages[i]);
 }
 
+static void load_passing(struct loader *l, const struct conf_node *root)
+{
+	regex_t regex;
+	l->profile->passing = text_of(l, root, "passing", CONF_OPTIONAL);
+	if (l->profile->passing == NULL)
+		return;
+	if (regcomp(&regex, l->profile->passing, REG_EXTENDED | REG_NOSUB) == 0)
+		regfree(&regex);
+	else
+		conf_error(l->errors, conf_get(root, "passing"), "\"%s\" is no regular expression", l->profile->passing);
+}
+
 static struct profile *load_tree(const struct conf_node *root, const char *const *params, struct conf_errors *errors)
 {
-	static const char *const keys[] = { "language", "profile", "params", "classes", "respect", "sets", "probes", "stages", NULL };
+	static const char *const keys[] = { "language", "profile", "params", "classes", "passing", "respect", "sets", "probes", "stages", NULL };
 	struct loader l = { .profile = profile_new(), .params = params, .errors = errors };
 	size_t before = errors->n;
 	conf_known(root, keys, errors);
@@ -685,6 +698,7 @@ static struct profile *load_tree(const struct conf_node *root, const char *const
 	load_probes(&l, root);
 	load_stages(&l, root);
 	l.profile->respect = text_of(&l, root, "respect", CONF_OPTIONAL);
+	load_passing(&l, root);
 	if (errors->n == before)
 		profile_prove(l.profile, root, errors);
 	if (errors->n == before)

@@ -250,12 +250,30 @@ static int story_read(struct story *story, struct fail *fail)
 	return 0;
 }
 
+/* What counts, and what does not. */
+static void add_tries(struct json_object *array, const struct unit *u, const struct step *step)
+{
+	unsigned tries = u->attempt - u->lost, of = explain_tries(u, step);
+	char lost[80] = "";
+	if (u->lost > 0)
+		(void)snprintf(lost, sizeof(lost), "; %u lost, and not counted", u->lost);
+	if (tries <= of)
+		add_string(array, "%s: try %u of %u%s", step->name, tries, of, lost);
+	else
+		add_string(array, "%s: try %u, by a person's word%s", step->name, tries, lost);
+}
+
 static struct json_object *evidence(const struct story *story, uint32_t unit)
 {
 	struct json_object *array = json_object_new_array();
 	size_t from = story->n_acted > EVIDENCE_MAX ? story->n_acted - EVIDENCE_MAX : 0;
 	for (size_t i = from; i < story->n_acted; i++)
 		add_string(array, "%s", story->acted[i % EVIDENCE_MAX]);
+	const struct rollout *r = story->reading.rollout;
+	const struct unit *u = &r->units[unit];
+	const struct step *step = rollout_step(r, u);
+	if (step != NULL && u->attempt > 1 && !unit_is_settled(u->state))
+		add_tries(array, u, step);
 	const struct executor *executor = story->reading.views->with.executor;
 	const char *captures = executor != NULL ? executor_captures(executor, unit) : NULL;
 	if (captures != NULL)

@@ -6,6 +6,7 @@
 #include "views_parts.h"
 
 #include "core/explain.h"
+#include "core/facts.h"
 #include "executor.h"
 #include "io/loop.h"
 #include "memory.h"
@@ -32,7 +33,7 @@ static void add(struct holds *holds, struct hold hold)
 	for (size_t i = 0; i < holds->n; i++) {
 		struct hold *other = &holds->items[i];
 		if (hold.text == NULL && other->text == NULL && other->why.kind == hold.why.kind && other->stage == hold.stage && other->step == hold.step &&
-			other->why.floor == hold.why.floor && ((hold.why.kind != WHY_CONTESTED && hold.why.kind != WHY_FENCED) || other->why.other == hold.why.other)) {
+			other->why.floor == hold.why.floor && other->why.balancer == hold.why.balancer && ((hold.why.kind != WHY_CONTESTED && hold.why.kind != WHY_HOST && hold.why.kind != WHY_FENCED) || other->why.other == hold.why.other)) {
 			other->n++;
 			return;
 		}
@@ -128,7 +129,7 @@ static void collect_units(const struct rollout *r, struct holds *holds)
 		bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 		bool waits = u->state == UNIT_WAITING && r->state == ROLLOUT_RUNNING && r->stage_why[u->stage].kind == WHY_NONE;
 		if ((!active && !waits) || !is_shown(r, u->stage, why->kind) || why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED ||
-			why->kind == WHY_FENCED)
+			why->kind == WHY_FENCED || why->kind == WHY_HOST)
 			continue;
 		add(holds, (struct hold){ .why = *why, .unit = i, .stage = u->stage, .step = why->kind == WHY_APPROVAL ? u->step : 0 });
 	}
@@ -164,6 +165,29 @@ static void collect_stages(const struct rollout *r, struct holds *holds)
 		if (why->kind == WHY_SOAK && why->limit != 0 && is_pace(r, s))
 			continue; /* the canary is on its way */
 		add(holds, (struct hold){ .why = *why, .unit = RECORD_NO_UNIT, .stage = s });
+	}
+}
+
+static uint32_t depend_on(const struct rollout *r, const struct why *why)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		n += (!unit_is_settled(r->units[i].state) || (r->units[i].flags & UNIT_RECHECK) != 0) && (why->balancer || r->rows[r->units[i].row].host == why->other);
+	return n;
+}
+
+/* Said as soon as it is seen, not only when the first unit comes to wait for it. */
+static void collect_hosts(const struct rollout *r, struct holds *holds)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		bool is_database = pass == 0; /* what all wait for first */
+		const struct fact_host *list = is_database ? r->facts.databases : r->facts.hosts;
+		uint32_t n = is_database ? r->facts.n_databases : r->facts.n_hosts;
+		for (uint32_t i = 0; i < n; i++) {
+			struct why why = { .kind = WHY_HOST, .balancer = is_database, .other = i, .since_boot = list[i].since_boot, .since_ms = list[i].since_ms };
+			if (list[i].name != NULL && (list[i].away || list[i].read_only) && depend_on(r, &why) > 0)
+				add(holds, (struct hold){ .why = why, .unit = RECORD_NO_UNIT, .stage = -1, .scope = list[i].name });
+		}
 	}
 }
 
@@ -261,6 +285,7 @@ struct json_object *view_holds(const struct views *views, const struct rollout *
 	collect_rollout(r, &holds);
 	collect_units(r, &holds);
 	collect_stages(r, &holds);
+	collect_hosts(r, &holds);
 	collect_balancers(views, r, &holds);
 	sort(&holds);
 	for (size_t i = 0; i < holds.n && i < VIEWS_FEW; i++)
@@ -279,7 +304,7 @@ struct json_object *view_chain(const struct views *views, const struct rollout *
 {
 	struct json_object *array = json_object_new_array();
 	const struct unit *u = &r->units[unit];
-	struct hold chain[4];
+	struct hold chain[5];
 	size_t n = 0;
 	if (rollout_is_over(r) || (unit_is_settled(u->state) && u->state != UNIT_PARKED))
 		return array;
@@ -291,6 +316,9 @@ struct json_object *view_chain(const struct views *views, const struct rollout *
 		chain[n++] = (struct hold){ .why = stage, .unit = RECORD_NO_UNIT, .stage = u->stage, .n = 1 };
 	if ((waiting || u->state == UNIT_RUNNING || u->state == UNIT_UNDOING) && own.kind != WHY_NONE && own.kind != wide.kind && own.kind != stage.kind)
 		chain[n++] = (struct hold){ .why = own, .unit = unit, .stage = u->stage, .n = 1 };
+	struct why host = facts_host_held(r, u->row);
+	if (host.kind != WHY_NONE && own.kind != WHY_HOST)
+		chain[n++] = (struct hold){ .why = host, .unit = unit, .stage = u->stage, .n = 1 };
 	if (u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED) {
 		const char *reason = unit < views->n_reasons ? views->reasons[unit] : NULL;
 		chain[n++] = (struct hold){ .why = { .kind = WHY_FAILED, .other = unit, .since_ms = u->since_ms }, .unit = unit, .stage = u->stage, .n = 1,

@@ -182,6 +182,7 @@ static const char *code_word(const struct record *rec)
 {
 	static const char *const results[] = { "ok", "failed", "unknown" };
 	static const char *const ends[] = { "verified", "skipped", "adopted", "approved", "undone" };
+	static const char *const changes[] = { "seen", "other", "restarted" };
 	switch (rec->kind) {
 	case RECORD_ACTED:
 		return rec->code < 3 ? results[rec->code] : NULL;
@@ -191,6 +192,12 @@ static const char *code_word(const struct record *rec)
 		return unit_state_word(rec->code);
 	case RECORD_END:
 		return rollout_state_word(rec->code);
+	case RECORD_HOST:
+		return rec->code < 3 ? changes[rec->code] : NULL;
+	case RECORD_CHECKED:
+		return rec->code == 0 ? "holds" : "broken";
+	case RECORD_RETRY:
+		return rec->code != 0 ? "lost" : NULL;
 	case RECORD_WANT:
 	case RECORD_FOREIGN:
 	case RECORD_LIFT:

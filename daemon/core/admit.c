@@ -80,6 +80,8 @@ static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 	for (uint32_t k = 0; k < r->n_order[s]; k++) {
 		const struct unit *u = &r->units[r->order[s][k]];
 		bool fine = all_done ? u->state == UNIT_DONE || r->rows[u->row].aside || fence_holds(r, u) : unit_is_settled(u->state);
+		if (u->state == UNIT_DONE && (u->flags & UNIT_RECHECK) != 0)
+			return false;
 		if (!fine)
 			return false;
 	}
@@ -170,6 +172,8 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	if (stage->tenants_down != 0 && stage->has_window && down > 0 && down + row->weight > stage->tenants_down)
 		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
 	struct why held = contested_held(r, u->row);
+	if (held.kind == WHY_NONE)
+		held = facts_host_held(r, u->row);
 	bool far = stage->takes_out || stage->fence >= 0; /* what starts with something that the node itself must do */
 	if (held.kind == WHY_NONE && far && row->set == r->profile->set_node && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].up && !row->aside)
 		held = (struct why){ .kind = WHY_PLACE, .other = u->row };

@@ -13,6 +13,7 @@
 
 #include "facts.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,6 @@ enum {
 	ORPHANS_AGAIN_MS = 1000,
 	UNKNOWN_AGAIN_MS = 2000, /* a question that could not be asked is asked again */
 	RERUNS_MAX = 10,         /* an action lost so often is not lost by chance */
-	UNDO_TRIES = 3,          /* a way back is worth more than one try, whatever the step says of the way there */
 	LATE_MS = 600000,        /* where a step names no timeout: from then on a person may give it up */
 };
 
@@ -48,7 +48,9 @@ static bool send_question(struct rollout *r, struct out *out, uint32_t unit, enu
 	effect->attempt = u->attempt;
 	effect->resolve = u->phase == PHASE_RESOLVE || (u->dir == DIR_UNDO && u->phase == PHASE_NEXT); /* as it is now: nobody waits for it to become so */
 	r->live[unit].busy = (uint8_t)busy;
-	r->live[unit].why.kind = WHY_NONE;
+	r->live[unit].asked_at = r->now;
+	if (r->live[unit].why.kind != WHY_HOST || facts_host_held(r, u->row).kind == WHY_NONE)
+		r->live[unit].why.kind = WHY_NONE;
 	return true;
 }
 
@@ -86,6 +88,7 @@ static void deadline_begin(struct rollout *r, struct out *out, uint32_t unit, co
 {
 	struct live *live = &r->live[unit];
 	live->late = false;
+	live->sent_at = r->now;
 	live->deadline = r->now + (step->timeout_ms != 0 ? step->timeout_ms : LATE_MS);
 	out_wake(out, live->deadline);
 }
@@ -176,14 +179,16 @@ static void step_end(struct rollout *r, struct out *out, uint32_t unit, enum ste
 
 static bool retries_left(const struct unit *u, const struct step *step)
 {
-	return u->attempt <= (u->dir == DIR_UNDO ? UNDO_TRIES : step->retry);
+	return u->attempt - u->lost <= (u->dir == DIR_UNDO ? ADVANCE_UNDO_TRIES : step->retry);
 }
 
-static void retry_record(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+/* is_lost: nobody knows what the attempt did, or its database was away: it does not use up a try. */
+static void retry_record(struct rollout *r, struct out *out, uint32_t unit, bool is_lost, const char *text)
 {
 	struct unit *u = &r->units[unit];
 	uint64_t pause = (uint64_t)RETRY_FIRST_MS << (u->attempt < 6 ? u->attempt - 1 : 5);
 	struct record *rec = out_record(r, out, RECORD_RETRY, unit);
+	rec->code = is_lost;
 	rec->text = text != NULL ? out_text(out, "%s", text) : NULL;
 	out_commit(r, out, rec);
 	r->live[unit] = (struct live){ 0 };
@@ -203,7 +208,7 @@ static void step_failed(struct rollout *r, struct out *out, uint32_t unit, const
 	const struct unit *u = &r->units[unit];
 	const struct step *step = rollout_step(r, u);
 	if (retries_left(u, step)) {
-		retry_record(r, out, unit, text);
+		retry_record(r, out, unit, false, text);
 		return;
 	}
 	bool may_go_back = u->dir == DIR_DO && (u->flags & UNIT_PIVOT) == 0;
@@ -224,8 +229,8 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
 	if (kind == RESOLVE_PROBE || kind == RESOLVE_ATTACH)
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
-	if (kind == RESOLVE_RERUN && u->attempt < RERUNS_MAX)
-		retry_record(r, out, unit, "its answer was lost; it is safe to run again");
+	if (kind == RESOLVE_RERUN && u->lost < RERUNS_MAX)
+		retry_record(r, out, unit, true, "its answer was lost; it is safe to run again");
 	else
 		(void)unit_event(r, out, unit, UNIT_EV_LOST, NULL, "nobody can know what the action did: its answer was lost");
 	return true;
@@ -249,6 +254,28 @@ static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 	r->live[unit].why.balancer = why.balancer;
 	r->live[unit].why.other = why.other;
 	return true;
+}
+
+/* What it runs would fail, and a demoted primary is not to be worked on. Also inside a window: nothing would be won by failing there. */
+static bool host_is_away(struct rollout *r, struct out *out, uint32_t unit, const struct action *act)
+{
+	struct why held = act->kind == ACTION_RUN ? facts_host_held(r, r->units[unit].row) : (struct why){ .kind = WHY_NONE };
+	if (held.kind == WHY_NONE)
+		return false;
+	wait_for(r, out, unit, WHY_HOST, 0);
+	r->live[unit].why = held;
+	return true;
+}
+
+/* Nobody could answer: said with the server that is away, if one is. */
+static void wait_unanswered(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+{
+	struct live *live = &r->live[unit];
+	struct why held = facts_host_held(r, r->units[unit].row);
+	wait_for(r, out, unit, held.kind != WHY_NONE ? WHY_HOST : WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+	if (held.kind != WHY_NONE)
+		live->why = held;
+	(void)snprintf(live->text, sizeof(live->text), "%s", text != NULL ? text : "");
 }
 
 static bool needs_capture(const struct unit *u, const struct step *step)
@@ -287,6 +314,8 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, "abort");
 	if (step_is_held(r, out, unit))
 		return false;
+	if ((u->flags & UNIT_RECHECK) != 0)
+		return advance_recheck(r, out, unit);
 	if (live->retry_at > r->now) {
 		out_wake(out, live->retry_at);
 		return false;
@@ -312,6 +341,8 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return send_question(r, out, unit, EFFECT_CAPTURE, BUSY_CAPTURE);
 	if (step->act.kind == ACTION_NONE)
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
+	if (host_is_away(r, out, unit, &step->act))
+		return false;
 	return send_action(r, out, unit, step, &step->act);
 }
 
@@ -389,6 +420,8 @@ static bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 		return back_stays(r, out, unit, which, value);
 	if (u->attempt > 1 && step->n_undo_verify > 0 && !live->asked_undone) /* a tool refuses what a person has undone */
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
+	if (host_is_away(r, out, unit, &step->undo))
+		return false;
 	return send_action(r, out, unit, step, &step->undo);
 }
 
@@ -438,6 +471,23 @@ bool advance_unit(struct rollout *r, struct out *out, uint32_t unit)
 
 /* ---- answers ---- */
 
+static const char *trouble_word(const struct fact_host *host)
+{
+	return host->read_only ? "is read-only" : host->away ? "is away" : "was away or began anew";
+}
+
+/* The check after the action says no, and its database went away meanwhile: that is no failure of the step. */
+static void step_disturbed(struct rollout *r, struct out *out, uint32_t unit, const struct fact_host *host, const char *text)
+{
+	const struct unit *u = &r->units[unit];
+	enum resolve_kind kind = u->dir == DIR_UNDO ? RESOLVE_RERUN : rollout_step(r, u)->resolve;
+	text = out_text(out, "%s %s meanwhile: it does not count: %s", host->name, trouble_word(host), text);
+	if ((kind == RESOLVE_RERUN || kind == RESOLVE_PROBE) && u->lost < RERUNS_MAX)
+		retry_record(r, out, unit, true, text);
+	else
+		(void)unit_event(r, out, unit, UNIT_EV_LOST, NULL, text);
+}
+
 static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 {
 	struct unit *u = &r->units[ev->unit];
@@ -447,11 +497,14 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	if (u->phase != PHASE_ACT || u->attempt != ev->attempt || !open)
 		return;
 	struct record *rec = out_record(r, out, RECORD_ACTED, ev->unit);
+	const struct fact_host *host = ev->result == RESULT_FAILED ? facts_host_trouble(r, u->row, r->live[ev->unit].sent_at) : NULL;
 	rec->lane = ev->lane;
-	rec->code = (uint16_t)ev->result;
+	rec->code = (uint16_t)(host != NULL ? RESULT_UNKNOWN : ev->result);
 	rec->hash = ev->seq;
 	rec->value = ev->value;
 	rec->text = ev->text != NULL && ev->text[0] != '\0' ? out_text(out, "%s", ev->text) : NULL;
+	if (host != NULL)
+		rec->text = out_text(out, "%s %s meanwhile: it does not count: %s", host->name, trouble_word(host), rec->text != NULL ? rec->text : "failed");
 	const char *text = rec->text;
 	out_commit(r, out, rec);
 	struct effect *ack = out_effect(out, EFFECT_ACK, ev->unit);
@@ -476,9 +529,11 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 	if (live->busy != BUSY_VERIFY || u->attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
-	if (ev->result == RESULT_UNKNOWN) {
-		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
-		(void)strncpy(live->text, ev->text != NULL ? ev->text : "", sizeof(live->text) - 1);
+	const struct action *act = u->dir == DIR_UNDO ? &step->undo : &step->act;
+	bool asks_only = act->kind != ACTION_RUN || u->phase != PHASE_VERIFY;
+	const struct fact_host *host = ev->result == RESULT_FAILED ? facts_host_trouble(r, u->row, asks_only ? live->asked_at : live->sent_at) : NULL;
+	if (ev->result == RESULT_UNKNOWN || (host != NULL && asks_only)) {
+		wait_unanswered(r, out, ev->unit, ev->text);
 		return;
 	}
 	if (ev->result == RESULT_OK) {
@@ -491,12 +546,14 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 	bool again = step->resolve == RESOLVE_PROBE || (step->resolve == RESOLVE_RERUN && step->has_orphans);
 	if (u->dir == DIR_UNDO && u->phase == PHASE_NEXT)
 		live->asked_undone = true;
+	else if (host != NULL)
+		step_disturbed(r, out, ev->unit, host, ev->text != NULL ? ev->text : "the check after it does not hold");
 	else if (u->phase != PHASE_RESOLVE)
 		step_failed(r, out, ev->unit, ev->text != NULL ? ev->text : "the check after it does not hold");
 	else if (u->result == RESULT_FAILED)
 		step_failed(r, out, ev->unit, out_text(out, "the action failed, and %s", ev->text != NULL ? ev->text : "its check does not hold"));
-	else if (again && u->attempt < RERUNS_MAX)
-		retry_record(r, out, ev->unit, "its answer was lost; the probe says it is not done");
+	else if (again && u->lost < RERUNS_MAX)
+		retry_record(r, out, ev->unit, true, "its answer was lost; the probe says it is not done");
 	else
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL,
 			out_text(out, "its answer was lost, and it is not as it should be: %s", ev->text != NULL ? ev->text : "?"));
@@ -513,7 +570,7 @@ static void on_asked(struct rollout *r, struct out *out, const struct event *ev)
 	else if (ev->result == RESULT_FAILED)
 		live->asked = true;
 	else
-		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		wait_unanswered(r, out, ev->unit, ev->text);
 }
 
 static void on_captured(struct rollout *r, struct out *out, const struct event *ev)
@@ -527,11 +584,10 @@ static void on_captured(struct rollout *r, struct out *out, const struct event *
 		rec->value = ev->value;
 		rec->text = out_text(out, "%s", ev->text != NULL ? ev->text : "{}");
 		out_commit(r, out, rec);
-	} else if (ev->result == RESULT_FAILED) {
+	} else if (ev->result == RESULT_FAILED && facts_host_trouble(r, r->units[ev->unit].row, live->asked_at) == NULL) {
 		step_failed(r, out, ev->unit, ev->text);
 	} else {
-		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
-		(void)strncpy(live->text, ev->text != NULL ? ev->text : "", sizeof(live->text) - 1);
+		wait_unanswered(r, out, ev->unit, ev->text);
 	}
 }
 
@@ -570,11 +626,79 @@ static void on_orphans(struct rollout *r, struct out *out, const struct event *e
 	wait_for(r, out, ev->unit, WHY_STATEMENT, ORPHANS_AGAIN_MS);
 }
 
+/* ---- what was verified, again ---- */
+
+/* The server that changed last, of those the unit depends on. */
+static const struct known_host *changed_host(const struct rollout *r, uint32_t row)
+{
+	const struct known_host *last = NULL;
+	for (uint32_t i = 0; i < r->n_known; i++) {
+		const struct known_host *known = &r->known[i];
+		bool concerns = known->number == 0 || known->number == r->rows[row].host;
+		if (concerns && known->changed_ms != 0 && (last == NULL || known->changed_ms > last->changed_ms))
+			last = known;
+	}
+	return last;
+}
+
+bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct live *live = &r->live[unit];
+	const struct unit *u = &r->units[unit];
+	if ((u->flags & UNIT_RECHECK) == 0 || live->busy != BUSY_NO)
+		return false;
+	if (live->retry_at > r->now) {
+		out_wake(out, live->retry_at);
+		return false;
+	}
+	struct why held = facts_host_held(r, u->row);
+	if (held.kind != WHY_NONE && r->facts.n_hosts + r->facts.n_databases > 0) {
+		live->why = held;
+		return false;
+	}
+	return send_question(r, out, unit, EFFECT_RECHECK, BUSY_RECHECK);
+}
+
+static void on_rechecked(struct rollout *r, struct out *out, const struct event *ev)
+{
+	const struct unit *u = &r->units[ev->unit];
+	struct live *live = &r->live[ev->unit];
+	if (live->busy != BUSY_RECHECK)
+		return;
+	live->busy = BUSY_NO;
+	if ((u->flags & UNIT_RECHECK) == 0)
+		return;
+	if (ev->result == RESULT_UNKNOWN || (ev->result == RESULT_FAILED && facts_host_trouble(r, u->row, live->asked_at) != NULL)) {
+		wait_unanswered(r, out, ev->unit, ev->text);
+		return;
+	}
+	const struct known_host *known = changed_host(r, u->row);
+	const char *name = known != NULL ? known->name : "its database", *what = known == NULL || known->change == HOST_OTHER ? "is another server now" : "began anew";
+	const char *text = ev->result == RESULT_OK ? NULL : out_text(out, "verified %" PRId64 " s before, and no longer true after %s: it %s: %s",
+		(r->wall - u->since_ms) / 1000, name, what, ev->text != NULL ? ev->text : "?");
+	bool is_done = u->state == UNIT_DONE;
+	if (text != NULL && is_done && rollout_stage(r, u)->again) {
+		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
+		return;
+	}
+	struct record *rec = out_record(r, out, RECORD_CHECKED, ev->unit);
+	rec->code = text != NULL;
+	rec->step = text != NULL ? (uint16_t)ev->value : rec->step;
+	rec->text = text;
+	out_commit(r, out, rec);
+	if (text != NULL)
+		unit_fail(r, out, ev->unit, UNIT_EV_FAIL, text);
+}
+
 void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
 {
 	if (ev->unit >= r->n_units)
 		return;
 	const struct unit *u = &r->units[ev->unit];
+	if (ev->kind == EVENT_RECHECKED) {
+		on_rechecked(r, out, ev);
+		return;
+	}
 	if ((u->state != UNIT_RUNNING && u->state != UNIT_UNDOING) || u->step != ev->step || u->dir != ev->dir)
 		return; /* an answer to a question of an earlier life */
 	switch (ev->kind) {

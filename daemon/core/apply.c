@@ -123,6 +123,7 @@ static void unit_restart(struct unit *u)
 	u->dir = DIR_DO;
 	u->phase = PHASE_NEXT;
 	u->lanes = u->n_lanes = 0;
+	u->lost = 0;
 }
 
 static void unit_state(struct unit *u, const struct record *rec, enum unit_state state)
@@ -214,6 +215,7 @@ static int apply_step(struct rollout *r, const struct record *rec)
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;
 	u->attempt = 1;
+	u->lost = 0;
 	if (rec->dir == DIR_UNDO) {
 		if (step->window == WINDOW_OPEN && rec->code == STEP_UNDONE)
 			window_close(r, u);
@@ -236,6 +238,7 @@ static int apply_stays(struct rollout *r, const struct record *rec)
 	u->flags |= UNIT_STAYS;
 	u->touched &= ~(1u << u->step);
 	u->attempt = 1;
+	u->lost = 0;
 	u->phase = PHASE_NEXT;
 	if (u->step > 0)
 		u->step--;
@@ -293,6 +296,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;
 		u->attempt = 1;
+		u->lost = 0;
 		/* from the last step that was ever sent: a retry may have begun anew at the first */
 		u->step = u->touched != 0 ? (uint8_t)(31 - __builtin_clz(u->touched)) : 0;
 		if (rec->value != 0)
@@ -309,10 +313,60 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 static int apply_retry(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	if (u->attempt < UINT8_MAX)
+	if (u->attempt < UINT8_MAX) {
 		u->attempt++;
+		u->lost += rec->code != 0;
+	}
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;
+	return 0;
+}
+
+static struct known_host *known_of(struct rollout *r, const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < r->n_known; i++)
+		if (strlen(r->known[i].name) == len && strncmp(r->known[i].name, name, len) == 0)
+			return &r->known[i];
+	r->known = grow(r->known, r->n_known + 1, sizeof(*r->known));
+	struct known_host *known = &r->known[r->n_known++];
+	*known = (struct known_host){ .name = strndup(name, len) };
+	return known;
+}
+
+/* "db3: db3.example:3306 server_id 3". Whose tenants depend on it was verified on another server, or before it began anew. */
+static int apply_host(struct rollout *r, const struct record *rec)
+{
+	const char *colon = rec->text != NULL ? strstr(rec->text, ": ") : NULL;
+	if (colon == NULL)
+		return -EUCLEAN;
+	struct known_host *known = known_of(r, rec->text, (size_t)(colon - rec->text));
+	free(known->identity);
+	known->identity = strdup(colon + 2);
+	if (known->name == NULL || known->identity == NULL)
+		abort();
+	known->started = rec->value;
+	known->number = (uint16_t)rec->hash;
+	known->change = rec->code;
+	known->changed_ms = rec->code != HOST_FIRST ? rec->at_ms : 0;
+	for (uint32_t i = 0; i < r->n_units && rec->code != HOST_FIRST; i++) {
+		struct unit *u = &r->units[i];
+		bool holds = u->state == UNIT_DONE || u->state == UNIT_RUNNING || u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN;
+		if (holds && (u->flags & UNIT_STARTED) != 0 && (rec->hash == 0 || rec->hash == r->rows[u->row].host))
+			u->flags |= UNIT_RECHECK;
+	}
+	return 0;
+}
+
+/* What does not hold is where the unit goes on from; with its tenants up, that is the beginning. */
+static int apply_checked(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	u->flags &= (uint16_t)~UNIT_RECHECK;
+	if (rec->code == 0)
+		return 0;
+	bool window = (u->flags & UNIT_WINDOW) != 0;
+	unit_restart(u);
+	u->step = window ? (uint8_t)rec->step : 0;
 	return 0;
 }
 
@@ -461,6 +515,8 @@ static const struct {
 	{ RECORD_FOREIGN, false, apply_foreign },
 	{ RECORD_REASSERT, false, apply_reassert },
 	{ RECORD_PROCESS, false, apply_process },
+	{ RECORD_HOST, false, apply_host },
+	{ RECORD_CHECKED, true, apply_checked },
 	{ RECORD_END, false, apply_end },
 };
 

@@ -96,7 +96,8 @@ static bool may_give_up(const struct rollout *r, uint32_t unit)
 	const struct unit *u = &r->units[unit];
 	const struct live *live = &r->live[unit];
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
-	return active && (live->late || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN || live->why.kind == WHY_STATEMENT);
+	return active && (live->late || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN || live->why.kind == WHY_STATEMENT ||
+		live->why.kind == WHY_HOST);
 }
 
 static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)

@@ -8,6 +8,7 @@
 #include "facts.h"
 
 #include <assert.h>
+#include <string.h>
 
 /*
  * A finished unit whose row is observed, later than anything we did, as it was before: a tenant came in by a side door, or an action that
@@ -55,6 +56,43 @@ static void on_new_row(struct rollout *r, struct out *out, const struct event *e
 	rollout_order(r);
 }
 
+static const struct known_host *known_host(const struct rollout *r, const char *name)
+{
+	for (uint32_t i = 0; i < r->n_known; i++)
+		if (strcmp(r->known[i].name, name) == 0)
+			return &r->known[i];
+	return NULL;
+}
+
+/*
+ * Another server under the same name (a failover), or the same one begun anew (a crash may have lost its last commits): what was verified
+ * on it may not be so any more. An uptime is known to a second or two; the daemon's host may have begun anew too.
+ */
+static void on_host(struct rollout *r, struct out *out, const struct event *ev)
+{
+	enum { CLOCKS_MS = 2500 };
+	uint32_t index = ev->host != 0 ? ev->host : ev->row;
+	if (ev->text == NULL || index >= (ev->host != 0 ? r->facts.n_hosts : r->facts.n_databases) || r->state == ROLLOUT_PLANNING || rollout_is_over(r))
+		return;
+	struct fact_host *fact = ev->host != 0 ? &r->facts.hosts[index] : &r->facts.databases[index];
+	const struct known_host *known = known_host(r, fact->name);
+	enum host_change change = HOST_FIRST;
+	if (known != NULL && strcmp(known->identity, ev->text) != 0)
+		change = HOST_OTHER;
+	else if (known != NULL && (ev->value > known->started + CLOCKS_MS || ev->value < known->started - CLOCKS_MS))
+		change = HOST_RESTARTED;
+	else if (known != NULL)
+		return;
+	struct record *rec = out_record(r, out, RECORD_HOST, RECORD_NO_UNIT);
+	rec->hash = ev->host;
+	rec->code = (uint16_t)change;
+	rec->value = ev->value;
+	rec->text = out_text(out, "%s: %s", fact->name, ev->text);
+	out_commit(r, out, rec);
+	if (change != HOST_FIRST)
+		fact->trouble_at = r->now;
+}
+
 /* At every event: there is one wake for all, and what is not asked for again is forgotten. */
 static void note_late(struct rollout *r, struct out *out)
 {
@@ -68,6 +106,22 @@ static void note_late(struct rollout *r, struct out *out)
 	}
 }
 
+/* Finished units: some at a time, the databases have others to serve. */
+static bool pump_rechecks(struct rollout *r, struct out *out)
+{
+	enum { AT_ONCE = 8 };
+	unsigned open = 0;
+	bool moved = false;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		open += r->live[i].busy == BUSY_RECHECK;
+	for (uint32_t i = 0; i < r->n_units && open < AT_ONCE && r->state == ROLLOUT_RUNNING; i++) {
+		bool asked = r->units[i].state == UNIT_DONE && advance_recheck(r, out, i);
+		open += asked;
+		moved |= asked;
+	}
+	return moved;
+}
+
 static bool pump_units(struct rollout *r, struct out *out)
 {
 	bool moved = false;
@@ -77,7 +131,7 @@ static bool pump_units(struct rollout *r, struct out *out)
 				assert(turns < 4 * PROFILE_STEPS_MAX);
 				moved = true;
 			}
-	return moved;
+	return moved | pump_rechecks(r, out);
 }
 
 static void pump(struct rollout *r, struct out *out)
@@ -112,6 +166,7 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_ACTED:
 	case EVENT_VERIFIED:
 	case EVENT_ORPHANS:
+	case EVENT_RECHECKED:
 		advance_answer(r, out, ev);
 		break;
 	case EVENT_SERVER:
@@ -125,6 +180,9 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 		break;
 	case EVENT_COMMAND:
 		command_run(r, out, ev);
+		break;
+	case EVENT_HOST:
+		on_host(r, out, ev);
 		break;
 	case EVENT_LOW:
 		r->low = ev->value != 0;

@@ -27,6 +27,8 @@ enum event_kind {
 	EVENT_COMMAND,   /* a person */
 	EVENT_LOW,       /* value: the journal's disk is low (1) or not (0) */
 	EVENT_STOP,      /* the daemon is asked to end */
+	EVENT_HOST,      /* a database server answered: host (or 0 and row: the database), text = which one it is, value = boot ms when it began */
+	EVENT_RECHECKED, /* answer to EFFECT_RECHECK; value = the step whose verify does not hold */
 	EVENT_KINDS
 };
 
@@ -66,6 +68,7 @@ enum effect_kind {
 	EFFECT_ACK,     /* the outcome of an action is durable: its runner may forget it */
 	EFFECT_ASSERT,  /* custody: put a server back in one process */
 	EFFECT_ENDED,   /* the rollout is over */
+	EFFECT_RECHECK, /* of a unit: what its steps verified in databases, again */
 };
 
 struct effect {
@@ -115,6 +118,7 @@ bool unit_event(struct rollout *r, struct out *out, uint32_t unit, enum unit_eve
 
 /* ---- the rules, by file ---- */
 
+enum { ADVANCE_UNDO_TRIES = 3 }; /* a way back is worth more than one try, whatever the step says of the way there */
 bool advance_unit(struct rollout *r, struct out *out, uint32_t unit);       /* true: something was recorded or asked */
 void advance_answer(struct rollout *r, struct out *out, const struct event *event);
 bool admit_stages(struct rollout *r, struct out *out);
@@ -123,6 +127,7 @@ struct why admit_rollout(const struct rollout *r, bool new_units);          /* w
 struct why admit_retry(const struct rollout *r, uint32_t unit);             /* a limit or floor that a retry of it would break; or WHY_NONE */
 bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
 void command_run(struct rollout *r, struct out *out, const struct event *event);
+bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit);    /* a finished unit; true: asked */
 bool admit_is_open(const struct rollout *r, uint8_t stage);                 /* what it comes after and needs is there */
 
 /* ---- fence.c ---- */

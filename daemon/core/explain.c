@@ -19,8 +19,8 @@ static const struct {
 } kinds[WHY_KINDS] = {
 	[WHY_NONE] = { "time", 0, false },
 	[WHY_ORDER] = { "time", 1, false },
-	[WHY_PAUSE] = { "operator", 14, true },
-	[WHY_FAILED] = { "operator", 11, true },
+	[WHY_PAUSE] = { "operator", 15, true },
+	[WHY_FAILED] = { "operator", 12, true },
 	[WHY_CONTESTED] = { "operator", 10, false },
 	[WHY_APPROVAL] = { "operator", 9, false },
 	[WHY_SOAK] = { "time", 4, false },
@@ -28,12 +28,13 @@ static const struct {
 	[WHY_FLOOR] = { "world", 6, false },
 	[WHY_LIMIT] = { "time", 2, false },
 	[WHY_UNTIL] = { "operator", 8, true },
-	[WHY_DISK] = { "world", 12, true },
-	[WHY_STOP] = { "operator", 13, true },
+	[WHY_DISK] = { "world", 13, true },
+	[WHY_STOP] = { "operator", 14, true },
 	[WHY_PLACE] = { "world", 5, false },
 	[WHY_UNKNOWN] = { "world", 3, false },
 	[WHY_FENCED] = { "world", 8, false },
 	[WHY_STATEMENT] = { "world", 5, false },
+	[WHY_HOST] = { "world", 11, false },
 };
 
 const char *why_who(enum why_kind kind)
@@ -162,6 +163,21 @@ static void fenced_text(const struct rollout *r, const struct why *why, char *bu
 		(void)snprintf(buf + len, size - len, ", and kept out of %s until it is seen again", r->profile->balancers[balancer]);
 }
 
+static void host_text(const struct rollout *r, const struct why *why, char *buf, size_t size)
+{
+	char lasts[32];
+	const struct fact_host *host = facts_host_of(r, why);
+	if (host == NULL) {
+		(void)snprintf(buf, size, "host: its database server cannot be reached");
+		return;
+	}
+	span(r->wall - host->since_ms, lasts, sizeof(lasts));
+	if (host->away)
+		(void)snprintf(buf, size, "host: %s cannot be reached for %s: %s", host->name, lasts, host->text);
+	else
+		(void)snprintf(buf, size, "host: %s is read-only for %s: nothing is changed on it until it is the primary", host->name, lasts);
+}
+
 static void with_detail(const char *what, const char *detail, char *buf, size_t size)
 {
 	(void)snprintf(buf, size, "%s%s%s", what, detail[0] != '\0' ? ": " : "", detail);
@@ -217,6 +233,9 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 	case WHY_FENCED:
 		fenced_text(r, why, buf, size);
 		break;
+	case WHY_HOST:
+		host_text(r, why, buf, size);
+		break;
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
 		break;
@@ -253,6 +272,7 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		[WHY_PLACE] = "start the node",
 		[WHY_FENCED] = "start the node; or upgctl skip what waits for it, to end without it",
 		[WHY_STATEMENT] = "it is waited for; end it in the database if it will not end",
+		[WHY_HOST] = "mend the database server: upgd sees it and goes on",
 	};
 	buf[0] = '\0';
 	if ((unsigned)why->kind >= WHY_KINDS)
@@ -264,4 +284,9 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 	else if (fixed[why->kind] != NULL)
 		(void)snprintf(buf, size, "%s", fixed[why->kind]);
 	return buf;
+}
+
+unsigned explain_tries(const struct unit *unit, const struct step *step)
+{
+	return 1u + (unit->dir == DIR_UNDO ? (unsigned)ADVANCE_UNDO_TRIES : step->retry);
 }

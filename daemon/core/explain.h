@@ -16,6 +16,9 @@ const char *why_who(enum why_kind kind);
  */
 const char *why_how(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size);
 
+/* How often the step at hand is tried before it is a failure. */
+unsigned explain_tries(const struct unit *unit, const struct step *step);
+
 /* What is most worth saying first, when nothing goes on for several reasons: higher is said first. */
 unsigned why_weight(enum why_kind kind);
 

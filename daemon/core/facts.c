@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "facts.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 /* Started, and not yet where it will stay: what it touches is in neither of its two legal places. */
 static bool under_way(const struct unit *u)
 {
@@ -174,6 +178,81 @@ uint64_t facts_age(const struct rollout *r)
 		if (r->facts.servers_at[i] < oldest)
 			oldest = r->facts.servers_at[i];
 	return oldest == UINT64_MAX ? 0 : oldest;
+}
+
+/* ---- database servers ---- */
+
+struct fact_host *facts_host(struct rollout *r, bool is_database, uint32_t index, const char *name)
+{
+	struct fact_host **list = is_database ? &r->facts.databases : &r->facts.hosts;
+	uint32_t *n = is_database ? &r->facts.n_databases : &r->facts.n_hosts;
+	if (index >= *n) {
+		struct fact_host *more = realloc(*list, (size_t)(index + 1) * sizeof(*more));
+		if (more == NULL)
+			abort();
+		memset(more + *n, 0, (size_t)(index + 1 - *n) * sizeof(*more));
+		*list = more;
+		*n = index + 1;
+	}
+	struct fact_host *host = &(*list)[index];
+	if (host->name == NULL && (host->name = strdup(name)) == NULL)
+		abort();
+	return host;
+}
+
+bool facts_host_seen(struct fact_host *host, uint64_t looked, int64_t wall_ms, bool away, bool read_only, const char *text)
+{
+	bool changed = host->looked_at == 0 || host->away != away || host->read_only != read_only;
+	if (changed) {
+		host->since_boot = looked;
+		host->since_ms = wall_ms;
+	}
+	host->looked_at = looked;
+	host->away = away;
+	host->read_only = read_only;
+	if (away || read_only)
+		host->trouble_at = looked;
+	(void)snprintf(host->text, sizeof(host->text), "%s", away && text != NULL ? text : "");
+	return changed;
+}
+
+static bool cannot_be_worked(const struct fact_host *host)
+{
+	return host->name != NULL && (host->away || host->read_only);
+}
+
+static struct why held_by(const struct fact_host *host, bool is_database, uint32_t index)
+{
+	return (struct why){ .kind = WHY_HOST, .balancer = is_database, .other = index, .since_boot = host->since_boot, .since_ms = host->since_ms };
+}
+
+struct why facts_host_held(const struct rollout *r, uint32_t row)
+{
+	uint32_t number = r->rows[row].host;
+	for (uint32_t i = 0; i < r->facts.n_databases; i++)
+		if (cannot_be_worked(&r->facts.databases[i]))
+			return held_by(&r->facts.databases[i], true, i);
+	if (number < r->facts.n_hosts && cannot_be_worked(&r->facts.hosts[number]))
+		return held_by(&r->facts.hosts[number], false, number);
+	return (struct why){ .kind = WHY_NONE };
+}
+
+const struct fact_host *facts_host_trouble(const struct rollout *r, uint32_t row, uint64_t since)
+{
+	uint32_t number = r->rows[row].host;
+	for (uint32_t i = 0; i < r->facts.n_databases; i++)
+		if (r->facts.databases[i].trouble_at != 0 && r->facts.databases[i].trouble_at >= since)
+			return &r->facts.databases[i];
+	if (number < r->facts.n_hosts && r->facts.hosts[number].trouble_at != 0 && r->facts.hosts[number].trouble_at >= since)
+		return &r->facts.hosts[number];
+	return NULL;
+}
+
+const struct fact_host *facts_host_of(const struct rollout *r, const struct why *why)
+{
+	const struct fact_host *list = why->balancer ? r->facts.databases : r->facts.hosts;
+	uint32_t n = why->balancer ? r->facts.n_databases : r->facts.n_hosts;
+	return why->kind == WHY_HOST && why->other < n && list[why->other].name != NULL ? &list[why->other] : NULL;
 }
 
 static bool ready_somewhere(const struct rollout *r, uint32_t rank)

@@ -24,6 +24,16 @@ int64_t facts_tenants_committed(const struct rollout *r, uint32_t except);
 /* The oldest observation behind what is known, boot ms; 0: something was never seen. */
 uint64_t facts_age(const struct rollout *r);
 
+/* The fact of a host (by number) or of a database (by index), made if it is new. Pointers to others are not good any more. */
+struct fact_host *facts_host(struct rollout *r, bool is_database, uint32_t index, const char *name);
+/* What a look that began at `looked` has shown. text: why it is away. True if it is otherwise than before. */
+bool facts_host_seen(struct fact_host *host, uint64_t looked, int64_t wall_ms, bool away, bool read_only, const char *text);
+/* The server on which this row's units cannot be worked now: WHY_HOST; WHY_NONE: there is none. */
+struct why facts_host_held(const struct rollout *r, uint32_t row);
+/* A server this row depends on that was away, read-only, restarted or replaced since then; NULL: none. */
+const struct fact_host *facts_host_trouble(const struct rollout *r, uint32_t row, uint64_t since);
+const struct fact_host *facts_host_of(const struct rollout *r, const struct why *why); /* of a WHY_HOST; NULL: not known any more */
+
 /* A node of this class that can run something now: up, not under way itself; the best first by being ready somewhere. -1: none. */
 int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn);
 

@@ -13,7 +13,7 @@
 enum { STUCK_MS = 3000 }; /* floors must stay shut so long, on fresh facts, before that is an outcome */
 
 struct tally {
-	uint32_t open, active, done, skipped, parked, failed, undone, fenced, stays;
+	uint32_t open, active, recheck, done, skipped, parked, failed, undone, fenced, stays;
 };
 
 static struct tally tally(const struct rollout *r)
@@ -24,6 +24,7 @@ static struct tally tally(const struct rollout *r)
 		t.open += !unit_is_settled(u->state);
 		t.active += u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 		t.done += u->state == UNIT_DONE;
+		t.recheck += u->state == UNIT_DONE && (u->flags & UNIT_RECHECK) != 0;
 		t.skipped += u->state == UNIT_SKIPPED;
 		t.parked += u->state == UNIT_PARKED;
 		t.failed += u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN;
@@ -79,7 +80,7 @@ static bool may_still_move(const struct rollout *r)
 
 static bool running_step(struct rollout *r, struct out *out, const struct tally *t)
 {
-	if (t->active > 0)
+	if (t->active > 0 || t->recheck > 0)
 		return false;
 	if (t->open == 0) {
 		if (!facts_fresh(r, out))

@@ -101,6 +101,7 @@ void profile_free(struct profile *profile)
 	free(profile->sets);
 	free(profile->probes);
 	free(profile->stages);
+	free(profile->passing);
 	free(profile->respect);
 	free(profile->name);
 	free(profile->text);

@@ -158,6 +158,7 @@ static void carry_out(struct rehearsal *s, const struct effect *e)
 	case EFFECT_VERIFY:
 		ev.kind = EVENT_VERIFIED;
 		break;
+	case EFFECT_RECHECK:
 	case EFFECT_ACK:
 	case EFFECT_ASSERT:
 	case EFFECT_ENDED:

@@ -34,6 +34,17 @@ void rollout_free(struct rollout *r)
 		free(r->wants[i]);
 		free(r->facts.servers[i]);
 	}
+	for (uint32_t i = 0; i < r->n_known; i++) {
+		free(r->known[i].name);
+		free(r->known[i].identity);
+	}
+	free(r->known);
+	for (uint32_t i = 0; i < r->facts.n_hosts; i++)
+		free(r->facts.hosts[i].name);
+	for (uint32_t i = 0; i < r->facts.n_databases; i++)
+		free(r->facts.databases[i].name);
+	free(r->facts.hosts);
+	free(r->facts.databases);
 	free(r->facts.rows);
 	free(r->rows);
 	free(r->units);
@@ -101,7 +112,7 @@ const char *rollout_state_word(unsigned state)
 const char *why_word(enum why_kind kind)
 {
 	static const char *const words[WHY_KINDS] = { "none", "order", "pause", "failed_unit", "contested", "approval",
-		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement" };
+		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement", "host" };
 	return (unsigned)kind < WHY_KINDS ? words[kind] : "?";
 }
 
@@ -163,6 +174,14 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 			if (x->pid != y->pid || x->start_s != y->start_s || x->since_seq != y->since_seq)
 				return false;
 		}
+	*what = "hosts";
+	if (a->n_known != b->n_known)
+		return false;
+	for (uint32_t i = 0; i < a->n_known; i++) {
+		const struct known_host *x = &a->known[i], *y = &b->known[i];
+		if (strcmp(x->name, y->name) != 0 || strcmp(x->identity, y->identity) != 0 || x->started != y->started || x->change != y->change)
+			return false;
+	}
 	*what = "wants";
 	uint32_t nodes = a->profile->set_node >= 0 ? a->n_set_rows[a->profile->set_node] : 0;
 	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {

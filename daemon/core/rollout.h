@@ -47,6 +47,7 @@ enum unit_flag {
 	UNIT_STARTED = 64, /* was admitted once */
 	UNIT_FENCE = 128, /* its server is kept in maintenance until its steps are done */
 	UNIT_FENCE_THEIRS = 256, /* it was out already, by a person: it is not for us to let it in again */
+	UNIT_RECHECK = 512, /* its database server is another one now, or began anew: is what was verified still so? */
 };
 
 struct unit {
@@ -62,6 +63,7 @@ struct unit {
 	uint8_t n_lanes;
 	uint8_t result;     /* enum result: the worst of the lanes that answered */
 	uint16_t flags;     /* enum unit_flag */
+	uint8_t lost;       /* attempts of the step at hand that do not count: the answer was lost, or the database was */
 	uint64_t last_seq;  /* newest record of this unit */
 	int64_t since_ms;   /* wall: of the state */
 	int64_t step_ms;    /* steady: the step at hand was sent */
@@ -70,19 +72,19 @@ struct unit {
 };
 
 /* What is under way for a unit in this process. */
-enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERIFY, BUSY_OBSERVE, BUSY_ORPHANS, BUSY_KILL };
+enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERIFY, BUSY_OBSERVE, BUSY_ORPHANS, BUSY_KILL, BUSY_RECHECK };
 
 enum why_kind {
 	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
-	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_KINDS
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_KINDS
 };
 
 /* Why a unit does not go on: the one answer behind holds, explain and the first line of status. */
 struct why {
 	enum why_kind kind;
 	uint8_t floor;       /* FLOOR: index in keep */
-	uint8_t balancer;    /* CONTESTED */
-	uint32_t other;      /* ORDER: stage; FAILED, FENCED: unit; CONTESTED: row */
+	uint8_t balancer;    /* CONTESTED; HOST: 1 = `other` is an index in databases, 0 = in hosts */
+	uint32_t other;      /* ORDER: stage; FAILED, FENCED: unit; CONTESTED: row; HOST */
 	int64_t value, limit;
 	uint64_t since_boot; /* 0: just now */
 	int64_t since_ms;
@@ -99,6 +101,8 @@ struct live {
 	uint64_t gate_at;    /* boot ms when the gate was last asked */
 	uint64_t retry_at;   /* boot ms: not before */
 	uint64_t deadline;   /* boot ms; 0: none */
+	uint64_t sent_at;    /* boot ms: the action at hand was sent, by this process */
+	uint64_t asked_at;   /* boot ms: the question at hand was asked */
 	struct why why;
 	char text[160];      /* what a failing check said */
 };
@@ -118,10 +122,24 @@ struct fact_server {
 	uint32_t sessions;
 };
 
+/* A database server that units depend on: the one its row's schema lives on, and every database that the profile asks by name. */
+struct fact_host {
+	char *name;          /* owned; NULL: there is none of this number */
+	bool away, read_only;
+	uint64_t looked_at;  /* boot ms: the last look began; 0: never */
+	uint64_t since_boot; /* of away or read_only */
+	int64_t since_ms;    /* wall: the same */
+	uint64_t trouble_at; /* boot ms: last seen away, read-only, restarted or as another server; 0: never in this life */
+	char text[160];      /* why it is away */
+};
+
 struct facts {
 	struct fact_row *rows;       /* by row index */
 	struct fact_server *servers[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
 	uint64_t rows_at[8], servers_at[PROFILE_BALANCERS_MAX]; /* boot ms: the observation began; 0: never or lost */
+	struct fact_host *hosts; /* by number, as in struct row; 0 is none */
+	struct fact_host *databases; /* every unit depends on each */
+	uint32_t n_hosts, n_databases;
 };
 
 struct want {
@@ -137,6 +155,15 @@ struct balancer_process {
 	uint32_t pid;        /* 0: never seen */
 	int64_t start_s;     /* its own word; with the pid its identity */
 	uint64_t since_seq;  /* the record that saw it follow another one; 0: it is the first */
+};
+
+/* Which server answered under a name, last: durable, so that a failover while the daemon was down is seen. */
+struct known_host {
+	char *name, *identity; /* owned */
+	int64_t started;       /* boot ms of the daemon's host: when it began, by its uptime */
+	uint16_t number;       /* of the host; 0: a database that every unit depends on */
+	uint16_t change;       /* enum host_change */
+	int64_t changed_ms;    /* wall; 0: as first seen */
 };
 
 enum rollout_state { ROLLOUT_PLANNING, ROLLOUT_RUNNING, ROLLOUT_ABORTING, ROLLOUT_DONE, ROLLOUT_PARTIAL, ROLLOUT_ABORTED };
@@ -162,6 +189,9 @@ struct rollout {
 	int64_t canary_done_ms[PROFILE_STAGES_MAX]; /* steady: the last canary ended; 0: not yet */
 	int64_t steady_ms, boot_offset, wall_ms; /* of the last record; see rollout_steady() */
 	struct balancer_process processes[PROFILE_BALANCERS_MAX][PROFILE_PROCESSES_MAX];
+
+	struct known_host *known;
+	uint32_t n_known;
 
 	/* facts */
 	struct facts facts;
@@ -189,6 +219,9 @@ enum result {
 
 /* `code` of STEP. */
 enum step_end { STEP_VERIFIED = 0, STEP_SKIPPED = 1, STEP_ADOPTED = 2, STEP_APPROVED = 3, STEP_UNDONE = 4 };
+
+/* `code` of HOST. */
+enum host_change { HOST_FIRST = 0, HOST_OTHER = 1, HOST_RESTARTED = 2 };
 
 /* `code` of START is a sum of these; of LIMIT one of them. */
 enum start_flag { START_APPROVE_ALL = 1, START_CONTINUE = 2 };

@@ -31,6 +31,7 @@ static const struct unit_rule rules[] = {
 
 	{ UNIT_DONE,      UNIT_EV_TURN,        UNIT_UNDOING },  /* abort undoes finished units without a pivot */
 	{ UNIT_DONE,      UNIT_EV_REOPEN,      UNIT_WAITING },
+	{ UNIT_DONE,      UNIT_EV_FAIL,        UNIT_FAILED },   /* what was verified is not so any more: a failover lost it */
 
 	{ UNIT_WAITING,   UNIT_EV_FENCE,       UNIT_FENCED },
 	{ UNIT_RUNNING,   UNIT_EV_FENCE,       UNIT_FENCED },

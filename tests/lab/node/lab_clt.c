@@ -63,8 +63,24 @@ static int run(const char *name, int argc, char **argv, const struct fault *faul
 	return 127;
 }
 
+/* What a tool says when the server said that to it; 2013 comes after the statement was carried out. */
+static void say_errno(int64_t number)
+{
+	static const struct { int64_t number; const char *text; } words[] = {
+		{1040, "Too many connections"}, {1205, "Lock wait timeout exceeded; try restarting transaction"},
+		{1213, "Deadlock found when trying to get lock; try restarting transaction"}, {2006, "Server has gone away"},
+		{2013, "Lost connection to server during query"},
+	};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (words[i].number == number)
+			fprintf(stderr, "Server response:\n java.sql.SQLException: %s\n", words[i].text);
+	exit(106);
+}
+
 static void before(const struct fault *fault)
 {
+	if (strcmp(fault->word, "errno") == 0 && fault->number != 2013)
+		say_errno(fault->number);
 	if (strcmp(fault->word, "hang") == 0)
 		hang();
 	if (strcmp(fault->word, "flood") == 0)
@@ -83,6 +99,8 @@ static void after(const struct fault *fault)
 		hang();
 	if (strcmp(fault->word, "die-after") == 0)
 		kill(getpid(), SIGKILL);
+	if (strcmp(fault->word, "errno") == 0)
+		say_errno(fault->number);
 }
 
 /* DIR/calls.log: one line for each call, so that a test sees what ran twice. */
