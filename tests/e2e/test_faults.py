@@ -320,8 +320,8 @@ def test_a_database_goes_away_and_comes_back(small):
 	wait_for_log(lab, "intent .*unit=convert/ox1 step=install")
 	start = stop_child(lab, "db2")
 	wait_for_log(lab, f"unit run=.*unit=migrate/{FIRST} code=done")
-	found = hold(lab, "check")
-	assert "no answer from the database: db2" in found["text"] and found["who"] == "world"
+	found = hold(lab, "host")
+	assert found["scope"] == "db2" and "db2 cannot be reached" in found["text"] and found["who"] == "world"
 	stays(lambda: unit(lab, "migrate/oxdatabase_2")["state"] == "waiting", 2)
 	start()
 	reaches_done(lab)
