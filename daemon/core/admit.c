@@ -221,6 +221,7 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 	rec->step = 0;
 	const struct fact_row *fact = &r->facts.rows[u->row];
 	rec->value = fact->known && fact->tenants > r->rows[u->row].weight ? fact->tenants : r->rows[u->row].weight;
+	rec->code = fact->known ? fact->class_ : r->rows[u->row].class_;
 	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
 		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));
 	out_commit(r, out, rec);

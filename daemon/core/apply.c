@@ -141,6 +141,9 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
 	u->flags = UNIT_STARTED;
+	/* Its tenants were not all old (0: a journal that did not say): to take it back would take those along that never were there. */
+	if (rec->code > CLASS_OLD && r->profile->stages[u->stage].has_window && r->rows[u->row].weight > 0)
+		u->flags |= UNIT_PIVOT;
 	u->window_open_ms = u->window_close_ms = u->task_ms = 0;
 	if (rec->value > r->rows[u->row].weight)
 		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
@@ -267,7 +270,7 @@ static void canary_note(struct rollout *r, const struct unit *u)
 static int apply_unit(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	bool was_back = u->dir == DIR_UNDO || u->state == UNIT_FENCED;
+	bool was_back = u->dir == DIR_UNDO || u->state == UNIT_FENCED, was_waiting = u->state == UNIT_WAITING;
 	if (rec->code >= UNIT_STATES)
 		return -EUCLEAN;
 	unit_state(u, rec, (enum unit_state)rec->code);
@@ -292,6 +295,8 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		break;
 	case UNIT_DONE:
 		u->flags &= (uint16_t)~(UNIT_FENCE | UNIT_FENCE_THEIRS);
+		if (was_waiting)
+			u->flags |= UNIT_ADOPTED;
 		break;
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;

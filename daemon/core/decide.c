@@ -12,7 +12,8 @@
 
 /*
  * A finished unit whose row is observed, later than anything we did, as it was before: a tenant came in by a side door, or an action that
- * nobody waited for any more came after all and disabled them. A row without any tenant is nobody's.
+ * nobody waited for any more came after all and disabled them. A row without any tenant is nobody's. Once a person has mended it, it is
+ * finished again.
  */
 static void reopen(struct rollout *r, struct out *out)
 {
@@ -22,12 +23,15 @@ static void reopen(struct rollout *r, struct out *out)
 		const struct unit *u = &r->units[i];
 		const struct stage *stage = rollout_stage(r, u);
 		const struct fact_row *fact = &r->facts.rows[u->row];
-		if (!stage->again || u->state != UNIT_DONE || !fact->known || (fact->tenants == 0 && fact->weight == 0))
+		if (!stage->again || !fact->known || r->facts.rows_at[stage->set] <= r->moved_at)
 			continue;
-		if ((stage->where & (1u << fact->class_)) == 0 || r->facts.rows_at[stage->set] <= r->moved_at)
-			continue;
-		(void)unit_event(r, out, i, UNIT_EV_REOPEN, NULL, out_text(out, "observed as %s again, %u tenants",
-			r->profile->classes[fact->class_], fact->tenants > fact->weight ? fact->tenants : fact->weight));
+		const char *seen = r->profile->classes[fact->class_];
+		bool again = (stage->where & (1u << fact->class_)) != 0, was_done = u->state == UNIT_WAITING && u->window_close_ms != 0;
+		if (u->state == UNIT_DONE && again && (fact->tenants > 0 || fact->weight > 0))
+			(void)unit_event(r, out, i, UNIT_EV_REOPEN, NULL, out_text(out, "observed as %s again, %u tenants", seen,
+				fact->tenants > fact->weight ? fact->tenants : fact->weight));
+		else if (was_done && fact->class_ == CLASS_NEW && !again)
+			(void)unit_event(r, out, i, UNIT_EV_ADOPT, NULL, out_text(out, "observed as %s once more", seen));
 	}
 }
 

@@ -6,6 +6,7 @@
 static const struct unit_rule rules[] = {
 	{ UNIT_WAITING,   UNIT_EV_ADMIT,       UNIT_RUNNING },
 	{ UNIT_WAITING,   UNIT_EV_SKIP,        UNIT_SKIPPED },
+	{ UNIT_WAITING,   UNIT_EV_ADOPT,       UNIT_DONE },
 
 	{ UNIT_RUNNING,   UNIT_EV_FINISH,      UNIT_DONE },
 	{ UNIT_RUNNING,   UNIT_EV_FAIL_BACK,   UNIT_UNDOING },
@@ -66,7 +67,7 @@ static const struct {
 };
 
 static const char *const events[UNIT_EVENTS] = { "admit", "finish", "fail", "fail-back", "lost", "turn", "back",
-	"back-failed", "skip", "park", "retry", "reopen", "fence", "return" };
+	"back-failed", "skip", "park", "retry", "reopen", "adopt", "fence", "return" };
 
 const struct unit_rule *unit_rules(unsigned *n)
 {

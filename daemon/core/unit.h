@@ -29,6 +29,7 @@ enum unit_event {
 	UNIT_EV_PARK,
 	UNIT_EV_RETRY,
 	UNIT_EV_REOPEN,  /* its row is observed as it was before */
+	UNIT_EV_ADOPT,   /* opened again, and its row is observed as it should be */
 	UNIT_EV_FENCE,   /* its node is away: nobody is to be sent there */
 	UNIT_EV_RETURN,  /* the node of a fenced unit is seen again */
 	UNIT_EVENTS

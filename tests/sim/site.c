@@ -340,7 +340,7 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 	if (t != NULL && t->reboots != reboots(s, r, e->lane) && effect_action(r, e)->kind == ACTION_RUN && ev.result == RESULT_OK &&
 		t->ends_at + 1 >= s->world.now)
 		t->result = ev.result = RESULT_UNKNOWN; /* its host went down under it */
-	if (ev.result == RESULT_OK && effect_action(r, e)->kind == ACTION_SERVER && !is_given_up(r, e, effect_action(r, e)))
+	if (d == s->daemon && ev.result == RESULT_OK && effect_action(r, e)->kind == ACTION_SERVER && !is_given_up(r, e, effect_action(r, e)))
 		(void)world_does(s, r, e); /* it was read back until now */
 	const char *word = ev.result == RESULT_FAILED ? "exit 1" : "lost";
 	unsigned cause = t != NULL && t->cause != 0 ? t->cause : world_cause(&s->world, r, &r->units[e->unit]);
