@@ -51,7 +51,7 @@ suite() {
 	local name=$1 log=$logs/$1.log xml=$logs/$1.xml code tests=0 bad=1 skipped=0 head
 	shift
 	rm -f "$xml"
-	(cd "$top" && timeout 1500 /usr/bin/python3 -m pytest -q -p no:cacheprovider --junit-xml="$xml" "$@") >"$log" 2>&1
+	(cd "$top" && timeout 3000 /usr/bin/python3 -m pytest -q -p no:cacheprovider --junit-xml="$xml" "$@") >"$log" 2>&1
 	code=$?
 	if head=$(grep -o '<testsuite [^>]*>' "$xml" 2>/dev/null); then
 		attribute() { sed -n "s/.* $1=\"\([0-9]*\)\".*/\1/p" <<<"$head"; }
@@ -80,6 +80,8 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=
 build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true && units unit-sanitizers "$top/build-asan" -t 4
 program simulator "$top/build/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$seeds"
 suite lab tests/lab
+export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
+build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 suite e2e tests/e2e
 [ -z "$all" ] || program demo "$top/demo.sh"
 
