@@ -74,6 +74,7 @@ def test_a_database_server_is_away_inside_a_window(tiny):
 	assert retries(lab) == []
 
 
+@pytest.mark.long
 def test_configdb_is_away_while_a_tool_of_a_window_runs(tiny):
 	"""The tool fails, and that is not counted: repoint has one further try, and it is not used up by three outages."""
 	lab = tiny()
@@ -91,6 +92,7 @@ def test_configdb_is_away_while_a_tool_of_a_window_runs(tiny):
 	assert {r["code"] for r in retries(lab)} == {"lost"} and len(retries(lab)) >= 3
 
 
+@pytest.mark.long
 def test_a_database_server_begins_anew_outside_a_window(tiny):
 	"""In the middle of a node's conversion: nothing fails, and what was done before is looked at again."""
 	lab = tiny()
@@ -129,6 +131,7 @@ def kill_ours(lab, server):
 	return len(ids)
 
 
+@pytest.mark.long
 def test_our_connections_are_killed(tiny):
 	"""Again and again while a window opens and closes: what was asked is asked once more, and nothing is lost with it."""
 	lab = tiny()
@@ -144,22 +147,26 @@ def test_our_connections_are_killed(tiny):
 @contextlib.contextmanager
 def no_connection_free(lab, server):
 	"""Every slot is taken by somebody who never logs in, and ours are killed until they cannot come back."""
-	lab.sql("SET GLOBAL connect_timeout = 300, max_connections = 10", server)
-	argv = ["mariadb", f"--defaults-file={lab.dir}/cnf/root{server}.cnf", "--force", "--unbuffered"]
+	argv = ["mariadb", f"--defaults-file={lab.dir}/cnf/root{server}.cnf", "--force"]
 	with contextlib.ExitStack() as stack:
 		root = stack.enter_context(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True))
 		stack.callback(root.stdin.close)
 
-		def is_full():
-			root.stdin.write("KILL USER upgd;\n")
+		def say(statement):
+			root.stdin.write(statement + ";\n")
 			root.stdin.flush()
+
+		def is_full():
+			say("KILL USER upgd")
 			for _ in range(8):
 				stack.enter_context(socket.create_connection(("127.0.0.1", lab.db_ports[server - 1]), timeout=10))
 			return any(h["kind"] == "host" for h in lab.status()["holds"])
+		say("SET GLOBAL connect_timeout = 300, max_connections = 10")
 		lab.wait_until(is_full, 60, "no connection is free")
 		yield
 
 
+@pytest.mark.long
 def test_no_connection_is_free(tiny):
 	lab = tiny()
 	lab.fault("clt.changeserver", "slow:1500")
@@ -203,6 +210,7 @@ def forget_update(lab, schema, server):
 	lab.sql(f"DELETE FROM {schema}.updateTask WHERE taskName LIKE '%{TASK}'", server)
 
 
+@pytest.mark.long
 def test_a_failover_lost_the_update_of_a_finished_schema(tiny):
 	"""What was verified on the old server is verified on the new one, and what is not so any more is done again."""
 	lab = tiny()
