@@ -373,8 +373,8 @@ def fill(path):
 def says_pause_until(lab, condition):
 	"""Something to be written down, on a full disk."""
 	fill(lab.dir / "state/filler")
-	for verb in ("pause", "resume"):
-		lab.upgctl(verb, codes=None)
+	for verb in ("pause", "resume"):  # one that is cut off is asked again for a minute
+		lab.upgctl(verb, codes=None, seconds=100)
 	return condition()
 
 
