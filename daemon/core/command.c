@@ -115,7 +115,8 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	struct why held = event == UNIT_EV_RETRY ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
 	if (held.kind != WHY_NONE) {
 		char text[200];
-		answer(out, 1, "%s: %s would be one too many now (%s); retry it later", verb, name, why_text(r, ev->unit, &held, text, sizeof(text)));
+		answer(out, 1, "%s: %s would be one too many now (%s); retry it later", verb, name,
+			why_text(r, held.kind == WHY_LIMIT && r->rows[u->row].host == 0 ? RECORD_NO_UNIT : ev->unit, &held, text, sizeof(text)));
 		return;
 	}
 	if (event == UNIT_EV_SKIP && (r->live[ev->unit].busy == BUSY_GATE))

@@ -95,6 +95,14 @@ static bool input(struct play *p)
 		sim_strike(p->sim, word_kind(a), (uint32_t)atoi(b), (uint32_t)atoi(p->words[3]));
 	} else if (strcmp(w, "away") == 0 || strcmp(w, "back") == 0) { /* away ox2; back ox2 [bare] */
 		sim_away(p->sim, a, w[0] == 'a', strcmp(b, "bare") == 0);
+	} else if (strcmp(w, "enable") == 0 || strcmp(w, "disable") == 0) { /* enable ox_1, by a person; disable ox_1, by an action that comes late */
+		for (uint32_t i = 0; i < sim_world(p->sim)->n_schemata; i++) {
+			struct world_schema *s = &sim_world(p->sim)->schemata[i];
+			if (strcmp(s->name, a) != 0)
+				continue;
+			s->enabled = w[0] == 'e';
+			s->haunted_until = sim_now(p->sim) + 60000;
+		}
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
 		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
 		sim_person_sets(p->sim, strcmp(a, "main") == 0 ? 0 : 1, b, state);
