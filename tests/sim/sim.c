@@ -60,6 +60,18 @@ static void op_now(void *arg, uint64_t *boot_ms, int64_t *wall_ms)
 	*wall_ms = (int64_t)d->sim->world.now + SIM_WALL + d->sim->wall_step_ms;
 }
 
+/* What was so before us is looked at before we touch it, and never again: after a crash it would be what we made of it. */
+static void check_captures(struct sim *s, const struct record *records, size_t n)
+{
+	const struct rollout *before = s->shadow;
+	char name[300];
+	for (size_t i = 0; before != NULL && i < n; i++) {
+		const struct record *rec = &records[i];
+		if (rec->kind == RECORD_CAPTURE && rec->unit < before->n_units && (before->units[rec->unit].touched & (1u << rec->step)) != 0)
+			world_broken(&s->world, "I6: the baseline of %s is taken after its action", rollout_unit_name(before, rec->unit, name, sizeof(name)));
+	}
+}
+
 /* The journal takes records of the newest epoch only: what a daemon that lost its place still writes is refused, and it ends. */
 static void op_append(void *arg, const struct record *records, size_t n)
 {
@@ -80,6 +92,7 @@ static void op_append(void *arg, const struct record *records, size_t n)
 		if (s->n_journal > 1 && rec->epoch < s->journal[s->n_journal - 2].epoch)
 			world_broken(&s->world, "I1: record %" PRIu64 " is of epoch %u, the one before of %u", rec->seq, rec->epoch, s->journal[s->n_journal - 2].epoch);
 	}
+	check_captures(s, records, n);
 	s->batch_end = sim_more(s->batch_end, s->n_batches, &s->max_batches, sizeof(*s->batch_end));
 	s->batch_end[s->n_batches++] = s->n_journal;
 	if (++s->n_made > 1u << 16)

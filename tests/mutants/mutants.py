@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""One place each; `old` must be there exactly once. tests: "sim", or the names of unit tests, the likeliest first."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+	name: str
+	path: str
+	old: str
+	new: str
+	tests: tuple = ("sim",)
+
+
+CORE = "daemon/core/"
+
+MUTANTS = [
+	Mutant("baseline-retaken-after-crash", CORE + "apply.c", "	r->epoch = rec->epoch;\n	return 0;\n}\n\nstatic void unit_restart",
+		"	r->epoch = rec->epoch;\n	for (uint32_t i = 0; i < r->n_units; i++)\n		r->units[i].captured = 0;\n	return 0;\n}\n\nstatic void unit_restart"),
+	Mutant("baseline-never-kept", CORE + "apply.c", "captured |= 1u << (rec->step & 31);", "captured |= 0;"),
+	Mutant("verify-skipped", CORE + "apply.c", "u->result == RESULT_OK ? PHASE_VERIFY :", "u->result == RESULT_OK ? PHASE_NEXT :"),
+	Mutant("enable-before-verify", CORE + "advance.c", "	if (u->phase != PHASE_RESOLVE)\n		step_failed(",
+		"	if (u->phase == PHASE_VERIFY && (u->flags & UNIT_PIVOT))\n		step_end(r, out, ev->unit, STEP_VERIFIED, NULL);\n	else if (u->phase != PHASE_RESOLVE)\n		step_failed("),
+	Mutant("redirect-cleared-on-abort", CORE + "advance.c", "	if (verdict == FLOOR_STOPS)\n		return back_stays(", "	if (false)\n		return back_stays("),
+	Mutant("abort-turns-what-would-strand", CORE + "outcome.c", "!= FLOOR_HOLDS)\n				return false;", "!= FLOOR_HOLDS)\n				break;"),
+	Mutant("drain-forgotten-after-reload", CORE + "custody.c", "bool forgotten = ev->reloaded || want->reasserted;", "bool forgotten = false;"),
+	Mutant("hand-is-fought", CORE + "custody.c", "bool forgotten = ev->reloaded || want->reasserted;", "bool forgotten = true;"),
+	Mutant("put-back-asked-once-only", CORE + "custody.c", "		assert_again(out, ev, want->state); /* said already", "		/* said already"),
+	Mutant("rerun-where-attach-is-due", CORE + "advance.c", "enum resolve_kind kind = u->dir == DIR_UNDO ? RESOLVE_RERUN : step->resolve;", "enum resolve_kind kind = RESOLVE_RERUN;"),
+	Mutant("lost-is-success", CORE + "apply.c", "u->result == RESULT_UNKNOWN ? PHASE_RESOLVE : PHASE_NEXT;", "u->result == RESULT_UNKNOWN ? PHASE_VERIFY : PHASE_NEXT;"),
+	Mutant("failed-windows-do-not-count", CORE + "admit.c", "		((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0);", "		false;"),
+	Mutant("retry-over-the-limit", CORE + "admit.c", "if (u->state == UNIT_SKIPPED || uses_slot(u))", "if (true)"),
+	Mutant("needs-treated-as-after", CORE + "admit.c", "!stage_settled(r, a, true)", "!stage_settled(r, a, false)"),
+	Mutant("same-forgotten", CORE + "admit.c", "if ((stage->same & (1u << a)) == 0 ||", "if (true || (stage->same & (1u << a)) == 0 ||"),
+	Mutant("floors-forgotten", CORE + "admit.c", "		if (verdict != FLOOR_HOLDS)\n			return held;", "		if (verdict == FLOOR_UNKNOWN)\n			return held;"),
+	Mutant("ready-by-hand-counts", CORE + "facts.c", "bool ours = want == NULL || want->state == SERVER_UNKNOWN || want->state == SERVER_READY;", "bool ours = true;"),
+	Mutant("admitted-on-old-facts", CORE + "admit.c", "	if (needs_gate && !live->gate_open) {", "	if (false) {"),
+	Mutant("pivot-forgotten", CORE + "apply.c", "	if (step->pivot)\n		u->flags |= UNIT_PIVOT;", ""),
+	Mutant("mixed-schema-goes-back", CORE + "apply.c", "rec->code > CLASS_OLD && r->profile", "false && r->profile"),
+	Mutant("half-is-not-opened-again", CORE + "decide.c", "(fact->tenants > 0 || fact->weight > 0)", "fact->tenants > 0"),
+	Mutant("done-without-a-last-look", CORE + "outcome.c", "		if (!facts_fresh(r, out))\n			return false; /* a last look", "		if (false)\n			return false; /* a last look"),
+	Mutant("held-inside-a-window", CORE + "advance.c", "	if ((u->flags & (UNIT_WINDOW | UNIT_FENCE)) != 0 && !r->paused_now)\n		return false;", "	if (false)\n		return false;"),
+	Mutant("done-when-asked-once", CORE + "advance.c", "if (step->skip_if_done && !live->asked)", "if (step->skip_if_done && !live->asked && u->attempt == 1)"),
+	Mutant("late-answer-of-another-attempt", CORE + "advance.c", "open |= u->lane[i] == ev->lane && u->intent[i] == ev->seq &&", "open |= u->lane[i] == ev->lane &&", ("sim", "core")),
+	Mutant("one-lane-is-enough", CORE + "advance.c", "	if (u->lanes != 0)\n		return;", "	if (false)\n		return;"),
+	Mutant("failed-task-resumes-in-undo", CORE + "apply.c", "		if (was_back)\n			unit_restart(u);", "		if (false)\n			unit_restart(u);"),
+	Mutant("fold-ignores-a-record", CORE + "apply.c", "	{ RECORD_RETRY, true, apply_retry },\n", ""),
+	Mutant("fold-is-not-the-state", CORE + "advance.c", "	r->live[unit] = (struct live){ 0 };\n	r->live[unit].retry_at = r->now +", "	r->units[unit].n_lanes = 0;\n	r->live[unit] = (struct live){ 0 };\n	r->live[unit].retry_at = r->now +"),
+	Mutant("intent-not-waited-for", "daemon/engine.c", "	if (p->appended) {\n		e->ops.append(e->arg, out->records, out->n_records);",
+		"	if (p->appended) {\n		for (size_t i = 0; i < p->n_effects; i++)\n			e->ops.perform(e->arg, e->rollout, &p->effects[i]);\n		p->n_effects = 0;\n		e->ops.append(e->arg, out->records, out->n_records);"),
+	Mutant("no-new-epoch", "daemon/engine.c", "e->rollout->epoch = ++e->epoch;", "e->rollout->epoch = e->epoch;", ("sim", "core", "control", "views", "journals")),
+	Mutant("effects-of-a-lost-batch-leave", "daemon/engine.c", "			p->n_effects = 0;\n			p->refused = error", "			p->refused = error", ("sim", "views")),
+	Mutant("action-not-sent-again", CORE + "advance.c", "	for (uint8_t i = 0; i < u->n_lanes; i++)\n		if ((u->lanes & (1u << i)) != 0)\n			send_lane(r, out, unit, i, true);\n	return true;",
+		"	return false;"),
+	Mutant("request-id-forgotten", "daemon/engine.c", "	if (rec->kind == RECORD_REQUEST && rec->text != NULL)\n		request_note", "	if (false)\n		request_note", ("views", "journals", "sim")),
+	Mutant("checksum-not-compared", "daemon/io/store_sqlite.c", "if (sum_record(chain->sum, r) != sum)", "if (false)", ("store_sqlite", "store_faults")),
+	Mutant("journal-not-synchronous", "daemon/io/store_sqlite.c", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF", ("store_faults", "store_sqlite")),
+	Mutant("old-workers-forgotten", "daemon/io/haproxy_text.c", "server->old_sessions += sessions;", "server->old_sessions += 0;", ("haproxy",)),
+	Mutant("session-limits-not-read-back", "daemon/io/sql_conn.c", "			error = session_check(conn, get, wants, &name, 1, fail);", "			error = 0;", ("sql",)),
+	Mutant("same-id-another-request", "runner/task.c", "		return fail_set(fail, -EEXIST, \"this id was used for another request\");", "		return 0;", ("upgd_run",)),
+	Mutant("edit-loses-the-mode", "runner/edit.c", "fchown(fd, old->st_uid, old->st_gid) < 0 || fchmod(fd, old->st_mode & 07777) < 0", "fchown(fd, old->st_uid, old->st_gid) < 0", ("upgd_run",)),
+]
