@@ -123,12 +123,13 @@ static bool should_turn(const struct rollout *r, const struct unit *u)
 	return any;
 }
 
+/* A node that was fenced and is back stays fenced: what it needs to be let in is ahead of it, not behind. */
 static bool turn_failed(struct rollout *r, struct out *out)
 {
 	bool moved = false;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
-		if (u->state == UNIT_FAILED && u->dir == DIR_DO && (u->flags & UNIT_PIVOT) == 0 && u->touched != 0)
+		if (u->state == UNIT_FAILED && u->dir == DIR_DO && (u->flags & (UNIT_PIVOT | UNIT_FENCE)) == 0 && u->touched != 0)
 			moved |= unit_event(r, out, i, UNIT_EV_TURN, NULL, "abort");
 	}
 	return moved;

@@ -60,6 +60,20 @@ static void op_now(void *arg, uint64_t *boot_ms, int64_t *wall_ms)
 	*wall_ms = (int64_t)d->sim->world.now + SIM_WALL + d->sim->wall_step_ms;
 }
 
+/* An outcome has its intent, and only one; a daemon that begins has an epoch of its own. */
+static void check_record(struct sim *s, const struct record *rec)
+{
+	bool intent = rec->kind != RECORD_ACTED || (rec->hash > 0 && rec->hash < s->n_journal && s->journal[rec->hash - 1].kind == RECORD_INTENT &&
+		s->journal[rec->hash - 1].unit == rec->unit);
+	for (size_t i = rec->hash; rec->kind == RECORD_ACTED && i + 1 < s->n_journal && intent; i++)
+		intent = s->journal[i].kind != RECORD_ACTED || s->journal[i].hash != rec->hash;
+	if (!intent)
+		world_broken(&s->world, "I6: record %" PRIu64 " is the outcome of no intent that is open", rec->seq);
+	uint32_t before = s->n_journal > 1 ? s->journal[s->n_journal - 2].epoch : 0;
+	if (rec->epoch < before || (rec->kind == RECORD_EPOCH && rec->epoch == before))
+		world_broken(&s->world, "I1: record %" PRIu64 " is of epoch %u, the one before of %u", rec->seq, rec->epoch, before);
+}
+
 /* What was so before us is looked at before we touch it, and never again: after a crash it would be what we made of it. */
 static void check_captures(struct sim *s, const struct record *records, size_t n)
 {
@@ -89,8 +103,7 @@ static void op_append(void *arg, const struct record *records, size_t n)
 		*rec = records[i];
 		rec->text = records[i].text != NULL ? strdup(records[i].text) : NULL;
 		rec->actor = records[i].actor != NULL ? strdup(records[i].actor) : NULL;
-		if (s->n_journal > 1 && rec->epoch < s->journal[s->n_journal - 2].epoch)
-			world_broken(&s->world, "I1: record %" PRIu64 " is of epoch %u, the one before of %u", rec->seq, rec->epoch, s->journal[s->n_journal - 2].epoch);
+		check_record(s, rec);
 	}
 	check_captures(s, records, n);
 	s->batch_end = sim_more(s->batch_end, s->n_batches, &s->max_batches, sizeof(*s->batch_end));

@@ -383,6 +383,7 @@ static void check_units(struct world *w, const struct rollout *r)
 		converting += active && strcmp(stage->name, "convert") == 0;
 		if (s == NULL)
 			continue;
+		active |= (u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0; /* its tenants are down */
 		migrating += active;
 		on_host[s->host] += active;
 		bool said = s->haunted_until != 0 && (u->state == UNIT_WAITING || w->now < s->haunted_until); /* opened again, and held by what it says */
