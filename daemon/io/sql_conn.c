@@ -8,7 +8,7 @@
  * - TLS that was asked for and not had: Connector/C goes on in plain text when the server offers none, so the cipher is looked at.
  * - LOCAL INFILE is off, or a server could ask for our files.
  * - A session is prepared once, and what was set is read back: a server, a proxy or an init_connect that keeps something else is named
- *   and not asked. A statement that was cut off takes its connection with it.
+ *   and not asked. A statement that was cut off, or that a right is missing for, takes its connection with it.
  * - A result larger than what is kept is cut off by the socket: freeing it politely would first read all of it.
  */
 #include "sql_conn.h"
@@ -37,6 +37,7 @@
 enum {
 	CODE_SHUTDOWN = 1053, CODE_KILLED = 1927, /* the connection is gone: no answer to the statement */
 	CODE_NO_VARIABLE = 1193, CODE_KEPT = 1231, /* the server's: variable cannot be set to the value */
+	CODE_DENIED_KILL = 1095, CODE_DENIED_TABLE = 1142, CODE_DENIED_RIGHT = 1227, /* a GRANT counts for new connections only */
 	CODE_INTERRUPTED = 1317, CODE_TIME_MARIADB = 1969, CODE_TIME_MYSQL = 3024, /* cut off, by its limit or by a KILL */
 };
 
@@ -278,7 +279,9 @@ static bool answer_fail(struct sql_conn *conn, struct sql_answer *answer)
 		sql_answer_fail(answer, SQL_UNKNOWN, code, "the statement was sent and its answer was lost: %s", mysql_error(conn->mysql));
 	else
 		sql_answer_fail(answer, SQL_FAILED, code, "%s", mysql_error(conn->mysql));
-	return !lost && code != CODE_INTERRUPTED && code != CODE_TIME_MARIADB && code != CODE_TIME_MYSQL;
+	bool cut = code == CODE_INTERRUPTED || code == CODE_TIME_MARIADB || code == CODE_TIME_MYSQL;
+	bool denied = code == CODE_DENIED_KILL || code == CODE_DENIED_TABLE || code == CODE_DENIED_RIGHT;
+	return !lost && !cut && !denied;
 }
 
 static bool rows_fetch(struct sql_conn *conn, MYSQL_RES *result, struct sql_answer *answer)
