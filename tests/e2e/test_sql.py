@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""What goes on in a database when nobody is looking: statements that outlive their client, locks of others, replicas that are behind."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+
+from procs import marked
+from test_faults import command_of, wait_for_log
+from test_rollout import hold
+
+SCHEMA = "oxdatabase_3"
+UNIT = f"alter/{SCHEMA}"
+
+# One stage, one step: a client that sends one ALTER, and says whose it is.
+PROFILE = """
+language = 1; profile = "alter";
+params = { %(params)s };
+sets = {
+  node = { from = "nodes"; probe = "version"; class = ( { is = "old"; match = "."; } ); };
+  schema = { sql = "configdb"; host = "host"; weight = "tenants"; column = "owner"; class = ( { is = "old"; match = "old"; } );
+    query = "SELECT schemaname AS name, db_pool_id AS host, 1 AS tenants, 'old' AS owner FROM contexts_per_dbschema WHERE schemaname = '%(schema)s'"; };
+};
+probes = {
+  version = { http = "${node.health}/health"; json = "/service/version"; };
+  altered = { sql = "host:${schema.host}"; query = "SELECT 1 FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = 'big' AND COLUMN_NAME = 'added'";
+    args = [ "${schema.name}" ]; rows = 1; };
+  running = { sql = "host:${schema.host}"; query = "SELECT ID, QUERY_ID, INFO FROM information_schema.PROCESSLIST WHERE INFO LIKE '/* upgd ${rollout}/alter/${schema.name}/add/%%'";
+    rows = 0; };
+};
+stages = ( { name = "alter"; for = "schema"; where = [ "old" ]; steps = (
+  { name = "add"; run = [ "%(dir)s/alter", "${schema.name}" ]; on = "local"; resolve = "probe"; verify = [ "altered" ];
+    orphans = "running"; on_orphans = "%(policy)s"; } ); } );
+"""
+
+# Each row costs some 30 ms of the server's time, so that the statement is as slow as everything else on a slow machine.
+CLIENT = """#!/bin/sh
+echo "$UPGD_TAG" >>%(dir)s/runs
+[ "$(wc -l <%(dir)s/runs)" = 1 ] && value="SHA2(REPEAT(a, 3000000), 512)" || value="'again'"
+exec mariadb --defaults-file=%(dir)s/cnf/root1.cnf --comments "$1" -e "/* upgd $UPGD_TAG */ ALTER TABLE big ADD COLUMN added CHAR(128) DEFAULT ($value), ALGORITHM=COPY"
+"""
+
+
+@pytest.fixture
+def alter(make_lab, tmp_path):
+	"""A lab whose rollout is that one ALTER over so many rows."""
+	def make(policy, rows):
+		profile = tmp_path / "alter.conf"
+		lab = make_lab(nodes=2, schemata=6, contexts=2, profile=profile)
+		names = re.findall(r"(\w+) = \"", (lab.dir / "upgd.conf").read_text().split("vars = {")[1].split("};")[0])
+		params = " ".join(f"{name} = {{ type = \"text\"; default = \"\"; }};" for name in {*names, "to"})
+		profile.write_text(PROFILE % {"params": params, "schema": SCHEMA, "dir": lab.dir, "policy": policy})
+		client = lab.dir / "alter"
+		client.write_text(CLIENT % {"dir": lab.dir})
+		client.chmod(0o755)
+		lab.sql(f"CREATE TABLE {SCHEMA}.big (a INT PRIMARY KEY); INSERT INTO {SCHEMA}.big SELECT 1000 + seq FROM {SCHEMA}.seq_1_to_{rows}")
+		lab.start_upgd()
+		lab.upgctl("start", "--yes", "--to", "7.10.6")
+		lab.wait_until(lambda: running(lab), 60, "the ALTER runs")
+		kill_client(lab)
+		return lab
+	return make
+
+
+def running(lab):
+	return lab.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO LIKE '/* upgd % ALTER%' AND STATE = 'copy to tmp table'")
+
+
+def kill_client(lab):
+	pid = lab.wait_until(lambda: next((p for p in marked(lab.mark) if any(b" ALTER TABLE big" in word for word in command_of(p))), None), 30, "the client")
+	os.kill(pid, signal.SIGKILL)
+
+
+def tags(lab):
+	return (lab.dir / "runs").read_text().split()
+
+
+def default_of_added(lab):
+	rows = lab.sql(f"SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '{SCHEMA}' AND TABLE_NAME = 'big' AND COLUMN_NAME = 'added'")
+	return rows[0][0] if rows else None
+
+
+# statements that outlive their client
+
+
+def test_an_alter_whose_client_was_killed_is_waited_for_and_not_run_again(alter):
+	lab = alter("wait", 200)
+	found = hold(lab, "statement")
+	assert found["scope"] == UNIT and found["who"] == "world" and "ALTER TABLE big" in found["text"]
+	text = lab.upgctl("explain", UNIT)
+	assert re.search(r"still runs in the database: \d+ \d+ /\* upgd 1/alter/oxdatabase_3/add/\d+ \*/ ALTER TABLE big", text), text
+	assert "ended by signal 9" in text
+	assert lab.wait_for_state("done", "partial", "aborted", seconds=120)["state"] == "done"
+	assert "sha2" in default_of_added(lab)
+	assert [re.sub(r"\d+$", "N", tag) for tag in tags(lab)] == ["1/alter/oxdatabase_3/add/N"]
+
+
+def test_an_alter_whose_client_was_killed_is_killed_where_the_profile_says_so(alter):
+	lab = alter("kill", 20000)  # ten minutes of work: nobody waits for that
+	unit = lab.wait_until(lambda: next((u for u in [lab.units("alter")[UNIT]] if u["state"] == "uncertain"), None), 60, "upgd may not kill")
+	assert unit["attempt"] == 1 and running(lab)
+	text = lab.upgctl("explain", UNIT)
+	assert re.search(r"connection \d+ could not be killed: .*not owner of thread", text), text
+	lab.sql("GRANT CONNECTION ADMIN ON *.* TO upgd@'%'")
+	lab.upgctl("retry", UNIT)
+	assert lab.wait_for_state("done", "partial", "aborted", seconds=120)["state"] == "done"
+	wait_for_log(lab, r"connection \d+ was killed in the database")
+	records = lab.upgctl("log", "--unit", UNIT, "--limit", "100", json=True)["records"]
+	assert any(r["kind"] == "resolve" and "ALTER TABLE big" in r["text"] for r in records)
+	assert default_of_added(lab) == "'again'" and len(tags(lab)) == 2
