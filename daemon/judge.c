@@ -31,7 +31,7 @@ static void say(char text[static JUDGE_TEXT_MAX], const char *format, ...)
 static void say_rows(char text[static JUDGE_TEXT_MAX], const struct judge_table *t)
 {
 	for (size_t i = 0; i < t->n_rows && i < SHOWN_MAX; i++)
-		say(text, "%s %.60s", i == 0 ? ":" : ",", cell(t, i, 0));
+		say(text, "%s %.100s", i == 0 ? ":" : ",", cell(t, i, 0));
 	if (t->n_rows > SHOWN_MAX)
 		say(text, ", ...");
 }

@@ -11,7 +11,7 @@ import pytest
 
 from procs import marked
 from test_faults import command_of, wait_for_log
-from test_rollout import hold
+from test_rollout import START, hold, tenants
 
 SCHEMA = "oxdatabase_3"
 UNIT = f"alter/{SCHEMA}"
@@ -112,3 +112,39 @@ def test_an_alter_whose_client_was_killed_is_killed_where_the_profile_says_so(al
 	records = lab.upgctl("log", "--unit", UNIT, "--limit", "100", json=True)["records"]
 	assert any(r["kind"] == "resolve" and "ALTER TABLE big" in r["text"] for r in records)
 	assert default_of_added(lab) == "'again'" and len(tags(lab)) == 2
+
+
+# locks of others
+
+
+@contextlib.contextmanager
+def transaction(lab, schema):
+	"""Somebody reads a table of the schema and goes to lunch."""
+	argv = ["mariadb", f"--defaults-file={lab.dir}/cnf/root1.cnf", "--unbuffered", "--batch", "--skip-column-names", schema]
+	with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+		client.stdin.write("START TRANSACTION; SELECT COUNT(*) FROM updateTask; SELECT CONNECTION_ID();\n")
+		client.stdin.flush()
+		client.stdout.readline()
+		try:
+			yield client.stdout.readline().strip()
+		finally:
+			client.stdin.close()
+			client.wait(30)
+
+
+def test_a_transaction_of_somebody_keeps_a_schema_waiting_with_its_tenants_up(make_lab):
+	lab = make_lab(nodes=3, schemata=6, contexts=3)
+	before = tenants(lab)
+	unit = f"migrate/{SCHEMA}"
+	with transaction(lab, SCHEMA) as connection:
+		old = f"SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = {connection} AND trx_started < NOW() - INTERVAL 6 SECOND"
+		lab.wait_until(lambda: lab.sql(old), 30, "the transaction is old")
+		lab.start_upgd()
+		lab.upgctl(*START, "--yes")
+		lab.wait_until(lambda: f"connection {connection} of root@localhost" in lab.units("migrate").get(unit, {}).get("text", ""), 90, "the schema waits")
+		found = hold(lab, "check")
+		assert "transactions: 1 row" in found["text"] and found["who"] == "world"
+		assert f"connection {connection} of root@localhost since" in lab.upgctl("explain", unit)
+		assert lab.units("migrate")[unit]["state"] == "waiting" and not lab.units("migrate")[unit]["in_window"]
+		assert {cid: t for cid, t in tenants(lab).items() if t[0] == SCHEMA} == {cid: t for cid, t in before.items() if t[0] == SCHEMA}
+	lab.wait_until(lambda: lab.units("migrate")[unit]["state"] == "done", 90, "it goes on when the transaction has ended")
