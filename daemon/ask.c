@@ -6,6 +6,7 @@
 #include "act.h"
 
 #include "config.h"
+#include "engine.h"
 #include "io/haproxy.h"
 #include "io/loop.h"
 #include "io/runner.h"
@@ -100,6 +101,11 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 		(void)snprintf(text, sizeof(text), "%s", answer->text);
 		flight_answer(f, answer->result, a->list != NULL ? a->list[a->n + a->i] : 0, text);
 		return;
+	}
+	if (f->effect.kind == EFFECT_VERIFY) {
+		struct event event = { .kind = EVENT_POLLED, .unit = f->effect.unit, .step = f->effect.step, .dir = f->effect.dir,
+			.attempt = f->effect.attempt, .text = answer->text };
+		engine_event(f->x->engine, &event);
 	}
 	a->i = 0; /* all of them, anew */
 	if (f->timer == NULL)

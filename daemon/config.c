@@ -72,6 +72,8 @@ static const struct row host_rows[] = {
 	{"pools", ROW_IDS, CONF_REQUIRED, AT(config_host, pools), .doc = "Database pools on it, as the system's own tables number or name them. A limit belongs to a machine, not to a pool."},
 	{"option_file", ROW_PATH, CONF_REQUIRED, AT(config_host, option_file), .doc = "As above."},
 	{"group", ROW_STRING, CONF_OPTIONAL, AT(config_host, group), .doc = "As above."},
+	{"replicas", ROW_STRINGS, CONF_OPTIONAL, AT(config_host, replicas), .limits.max = CONFIG_REPLICAS_MAX,
+		.doc = "Option files of the read replicas that the system uses, each with host, user and password; they are called NAME-replica1, NAME-replica2. No tenant comes back before they have what the host has. One that is broken holds everything on its host: mend it, or take it out here and start upgd again."},
 	{"parallel", ROW_INT, CONF_OPTIONAL, AT(config_host, parallel), .limits = {1, 64, 2}, .doc = "Schemata that may be upgraded on it at once."},
 	{0},
 };
@@ -159,6 +161,13 @@ static void judge_host(const struct config *config, const struct config_host *ho
 	}
 }
 
+static void judge_replicas(const struct config_host *host, const struct conf_node *at, struct conf_errors *errors)
+{
+	for (size_t i = 0; i < host->replicas.n; i++)
+		if (host->replicas.items[i][0] != '/')
+			conf_error(errors, at, "replica '%s' must be the absolute path of an option file", host->replicas.items[i]);
+}
+
 static void hosts_load(struct config *config, const struct conf_node *list, struct conf_errors *errors)
 {
 	size_t n = list != NULL ? list->n_children : 0;
@@ -175,6 +184,7 @@ static void hosts_load(struct config *config, const struct conf_node *list, stru
 		rows_load(host_rows, entry, host, errors);
 		rows_known(host_rows, entry, errors);
 		judge_host(config, host, entry, errors);
+		judge_replicas(host, entry, errors);
 		config->n_hosts++;
 	}
 }

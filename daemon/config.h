@@ -23,6 +23,7 @@ enum {
 	CONFIG_SOCKETS_MAX = 8, /* PROFILE_PROCESSES_MAX */
 	CONFIG_DATABASES_MAX = 64,
 	CONFIG_HOSTS_MAX = 1024,
+	CONFIG_REPLICAS_MAX = 8,
 	CONFIG_VARS_MAX = 256,
 	CONFIG_GRANTS_MAX = 256,
 	CONFIG_ARGV_MAX = 64,
@@ -66,6 +67,7 @@ struct config_host {
 	char *name;
 	struct config_strings pools; /* as the system's own tables call them */
 	char *option_file, *group;   /* group may be NULL */
+	struct config_strings replicas; /* option files of its read replicas; named NAME-replica1, ... */
 	int64_t parallel;            /* schemata at once on this machine */
 };
 

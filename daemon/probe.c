@@ -32,6 +32,10 @@ struct probe_run {
 	struct fail early;
 	enum result early_result;
 	struct sql_query *query;
+	struct replicas {
+		char *pool, *query, *position; /* owned; position NULL: not asked */
+		size_t i;
+	} replicas;
 	struct http_request *http;
 	struct runner *runner;
 	struct runner_request *request;
@@ -43,6 +47,9 @@ static void run_free(struct probe_run *run)
 	if (run->timer != NULL)
 		loop_timer_free(run->timer);
 	free(run->captures);
+	free(run->replicas.pool);
+	free(run->replicas.query);
+	free(run->replicas.position);
 	free(run->expected);
 	free(run);
 }
@@ -107,6 +114,58 @@ static void on_sql(void *arg, const struct sql_result *result)
 			refused ? "the database refused it" : "no answer from the database", result->error);
 }
 
+static void replica_next(struct probe_run *run);
+
+static void on_replica(void *arg, const struct sql_result *result)
+{
+	struct probe_run *run = arg;
+	struct replicas *at = &run->replicas;
+	run->query = NULL;
+	struct judge_table table = { .n_rows = result->n_rows, .n_columns = result->n_columns, .cells = result->cells };
+	char judged[JUDGE_TEXT_MAX], text[JUDGE_TEXT_MAX + 80];
+	if (result->outcome != SQL_OK) {
+		on_sql(run, result);
+		return;
+	}
+	enum result holds = judge(run->probe, &table, run->expected, run->captures, judged);
+	if (holds == RESULT_OK && at->i + 1 < site_replicas(run->site, at->pool)) {
+		at->i++;
+		replica_next(run);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "%s: replica %zu of pool %s: %s", run->probe->name, at->i + 1, at->pool, judged + strlen(run->probe->name) + 2);
+	text[JUDGE_TEXT_MAX - 1] = '\0';
+	answer(run, holds, text, &table, true);
+}
+
+static void replica_next(struct probe_run *run)
+{
+	struct replicas *at = &run->replicas;
+	struct fail fail;
+	struct sql *sql = site_replica(run->site, at->pool, at->i, &fail);
+	const char *args[] = { at->position };
+	if (sql == NULL)
+		answer_none(run, RESULT_UNKNOWN, fail.text, "");
+	else
+		run->query = sql_run(sql, at->query, args, at->position != NULL, SQL_MS, on_replica, run);
+}
+
+static void on_position(void *arg, const struct sql_result *result)
+{
+	struct probe_run *run = arg;
+	run->query = NULL;
+	if (result->outcome != SQL_OK) {
+		on_sql(run, result);
+		return;
+	}
+	if (result->n_rows == 0 || result->cells[0] == NULL) {
+		answer_none(run, RESULT_FAILED, "the primary says no position", "");
+		return;
+	}
+	run->replicas.position = memory_need(strdup(result->cells[0]));
+	replica_next(run);
+}
+
 static char *tag(const struct probe_run *run, const char *query)
 {
 	char unit[300] = "-";
@@ -116,6 +175,33 @@ static char *tag(const struct probe_run *run, const char *query)
 	return sql_tagged(query, "rollout=%u probe=%s unit=%s", bind->rollout, run->probe->name, unit);
 }
 
+/* All of them, one after the other; none is as good as all. */
+static int start_replicas(struct probe_run *run, const char *target, const char *query, struct fail *fail)
+{
+	const char *pool = strchr(target, ':') + 1;
+	char host[300];
+	(void)snprintf(host, sizeof(host), "host:%s", pool);
+	struct sql *primary = site_sql(run->site, host, fail);
+	if (primary == NULL)
+		return -EINVAL;
+	if (site_replicas(run->site, pool) == 0) {
+		run->early_result = RESULT_OK;
+		return fail_set(fail, -ENOENT, "no replica is configured");
+	}
+	if (site_replica(run->site, pool, 0, fail) == NULL)
+		return -EINVAL;
+	run->replicas.pool = memory_need(strdup(pool));
+	run->replicas.query = tag(run, query);
+	if (run->probe->position == NULL) {
+		replica_next(run);
+		return 0;
+	}
+	char *position = tag(run, run->probe->position);
+	run->query = sql_run(primary, position, NULL, 0, SQL_MS, on_position, run);
+	free(position);
+	return 0;
+}
+
 static int start_sql(struct probe_run *run, struct fail *fail)
 {
 	const struct probe *probe = run->probe;
@@ -123,7 +209,9 @@ static int start_sql(struct probe_run *run, struct fail *fail)
 	char *target = bind_text(bind, probe->target, fail);
 	char *query = target != NULL ? bind_sql(bind, probe->query, fail) : NULL;
 	char **args = query != NULL ? bind_list(bind, probe->args, fail) : NULL;
-	struct sql *sql = args != NULL ? site_sql(run->site, target, fail) : NULL;
+	bool replicas = args != NULL && strncmp(target, "replicas:", 9) == 0;
+	struct sql *sql = args != NULL && !replicas ? site_sql(run->site, target, fail) : NULL;
+	int rc = replicas ? start_replicas(run, target, query, fail) : sql != NULL ? 0 : -EINVAL;
 	size_t n = 0;
 	while (args != NULL && args[n] != NULL)
 		n++;
@@ -135,7 +223,7 @@ static int start_sql(struct probe_run *run, struct fail *fail)
 	free(target);
 	free(query);
 	bind_list_free(args);
-	return sql != NULL ? 0 : -EINVAL;
+	return rc;
 }
 
 /* ---- http ---- */

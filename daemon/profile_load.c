@@ -262,7 +262,7 @@ static void load_expect(struct loader *l, const struct conf_node *node, struct p
 
 static void load_probe(struct loader *l, const struct conf_node *node, struct probe *probe)
 {
-	static const char *const keys[] = { "sql", "query", "args", "http", "json", "run", "env", "on", "column", "read", "rows", "equals",
+	static const char *const keys[] = { "sql", "query", "position", "args", "http", "json", "run", "env", "on", "column", "read", "rows", "equals",
 		"match", "not_match", "min", "max", "contains", "except", "subset_of", "same_as", "doc", NULL };
 	static const char *const places[] = { "self", "old", "new", "local", NULL };
 	conf_known(node, keys, l->errors);
@@ -276,6 +276,9 @@ static void load_probe(struct loader *l, const struct conf_node *node, struct pr
 		probe->target = text_of(l, node, "sql", CONF_REQUIRED);
 		probe->query = text_of(l, node, "query", CONF_REQUIRED);
 		probe->args = list_of(l, node, "args");
+		probe->position = text_of(l, node, "position", CONF_OPTIONAL);
+		if (probe->position != NULL && (strncmp(probe->target, "replicas:", 9) != 0 || probe->args != NULL))
+			conf_error(l->errors, conf_get(node, "position"), "position goes with sql = \"replicas:...\", and without args: it is the one ? of the query");
 	} else if (conf_get(node, "http") != NULL) {
 		probe->kind = PROBE_HTTP;
 		probe->target = text_of(l, node, "http", CONF_REQUIRED);

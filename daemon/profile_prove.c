@@ -97,6 +97,7 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	s.secrets = probe->kind == PROBE_RUN;
 	check_text(&s, probe->target);
 	check_text(&s, probe->query);
+	check_text(&s, probe->position);
 	check_list(&s, probe->args);
 	check_list(&s, probe->env);
 	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
@@ -138,6 +139,8 @@ static void check_captures(const struct scope *outer, const struct step *step)
 		const struct probe *probe = &outer->profile->probes[index];
 		struct scope s = *outer;
 		s.secrets = probe->kind == PROBE_RUN;
+		if (probe->kind == PROBE_SQL && strncmp(probe->target, "replicas:", 9) == 0)
+			conf_error(s.errors, s.at, "%s: captures %s, which has no rows where there are no replicas", s.where, probe->name);
 		check_text(&s, probe->target);
 		check_text(&s, probe->query);
 		check_list(&s, probe->args);

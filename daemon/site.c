@@ -12,6 +12,7 @@
 #include "memory.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { PROBE_WORKERS = 4, HOST_WORKERS = 3 };
@@ -30,6 +31,7 @@ struct site {
 	struct http *http;
 	struct runner **runners;   /* by node; the last is "local" */
 	struct sql **databases, **hosts;
+	struct sql *(*replicas)[CONFIG_REPLICAS_MAX]; /* by host */
 	struct haproxy *balancers[CONFIG_BALANCERS_MAX][CONFIG_SOCKETS_MAX];
 	struct site_call *calls;
 };
@@ -59,6 +61,7 @@ struct site *site_new(struct loop *loop, const struct config *config, struct fai
 	site->runners = memory_need(calloc(config->n_nodes + 1, sizeof(struct runner *)));
 	site->databases = memory_need(calloc(config->n_databases + 1, sizeof(struct sql *)));
 	site->hosts = memory_need(calloc(config->n_hosts + 1, sizeof(struct sql *)));
+	site->replicas = memory_need(calloc(config->n_hosts + 1, sizeof(*site->replicas)));
 	site->http = http_new(loop, fail);
 	if (site->http == NULL || balancers_new(site, fail) != 0) {
 		site_free(site);
@@ -80,6 +83,10 @@ void site_free(struct site *site)
 	for (size_t i = 0; i < site->config->n_hosts; i++)
 		if (site->hosts[i] != NULL)
 			sql_free(site->hosts[i]);
+	for (size_t i = 0; i < site->config->n_hosts; i++)
+		for (size_t k = 0; k < CONFIG_REPLICAS_MAX; k++)
+			if (site->replicas[i][k] != NULL)
+				sql_free(site->replicas[i][k]);
 	for (size_t b = 0; b < CONFIG_BALANCERS_MAX; b++)
 		for (size_t p = 0; p < CONFIG_SOCKETS_MAX; p++)
 			if (site->balancers[b][p] != NULL)
@@ -94,6 +101,7 @@ void site_free(struct site *site)
 	free(site->runners);
 	free(site->databases);
 	free(site->hosts);
+	free(site->replicas);
 	free(site);
 }
 
@@ -179,6 +187,28 @@ struct sql *site_sql(struct site *site, const char *target, struct fail *fail)
 	}
 	(void)fail_set(fail, -ENOENT, "no database \"%s\" in the configuration; add it to databases in upgd.conf", target);
 	return NULL;
+}
+
+size_t site_replicas(const struct site *site, const char *pool)
+{
+	const struct config_host *host = config_host_of_pool(site->config, pool);
+	return host != NULL ? host->replicas.n : 0;
+}
+
+struct sql *site_replica(struct site *site, const char *pool, size_t index, struct fail *fail)
+{
+	const struct config_host *host = config_host_of_pool(site->config, pool);
+	char name[100];
+	if (host == NULL || index >= host->replicas.n) {
+		(void)fail_set(fail, -ENOENT, "pool %s has no replica %zu", pool, index + 1);
+		return NULL;
+	}
+	struct sql **slot = &site->replicas[host - site->config->hosts][index];
+	(void)snprintf(name, sizeof(name), "%s-replica%zu", host->name, index + 1);
+	struct sql_server server = { .name = name, .option_file = host->replicas.items[index], .connections = HOST_WORKERS };
+	if (*slot == NULL)
+		*slot = sql_new(site->loop, &server, fail);
+	return *slot;
 }
 
 /* ---- balancers ---- */

@@ -30,6 +30,10 @@ struct runner *site_runner(struct site *site, const char *node, struct fail *fai
 /* "configdb" by name, or "host:3" by pool id. */
 struct sql *site_sql(struct site *site, const char *target, struct fail *fail);
 
+/* Read replicas of the host that has the pool; 0 also where no host has it. */
+size_t site_replicas(const struct site *site, const char *pool);
+struct sql *site_replica(struct site *site, const char *pool, size_t index, struct fail *fail);
+
 /* Processes of a balancer; 0: no such balancer. */
 size_t site_processes(const struct site *site, const char *balancer);
 struct haproxy *site_haproxy(struct site *site, const char *balancer, size_t process);

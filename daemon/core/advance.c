@@ -529,6 +529,7 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 	if (live->busy != BUSY_VERIFY || u->attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
+	live->why.kind = WHY_NONE;
 	const struct action *act = u->dir == DIR_UNDO ? &step->undo : &step->act;
 	bool asks_only = act->kind != ACTION_RUN || u->phase != PHASE_VERIFY;
 	const struct fact_host *host = ev->result == RESULT_FAILED ? facts_host_trouble(r, u->row, asks_only ? live->asked_at : live->sent_at) : NULL;
@@ -589,6 +590,17 @@ static void on_captured(struct rollout *r, struct out *out, const struct event *
 	} else {
 		wait_unanswered(r, out, ev->unit, ev->text);
 	}
+}
+
+/* Shown where tenants are down, and nothing else: the question is still out. A node that boots is no hold. */
+static void on_polled(struct rollout *r, struct out *out, const struct event *ev)
+{
+	struct live *live = &r->live[ev->unit];
+	const struct unit *u = &r->units[ev->unit];
+	if (live->busy != BUSY_VERIFY || u->attempt != ev->attempt || (u->flags & UNIT_WINDOW) == 0)
+		return;
+	(void)snprintf(live->text, sizeof(live->text), "%s", ev->text != NULL ? ev->text : "");
+	wait_for(r, out, ev->unit, WHY_CHECK, 0);
 }
 
 static void on_orphans(struct rollout *r, struct out *out, const struct event *ev)
@@ -707,6 +719,9 @@ void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
 		return;
 	case EVENT_VERIFIED:
 		on_verified(r, out, ev);
+		return;
+	case EVENT_POLLED:
+		on_polled(r, out, ev);
 		return;
 	case EVENT_ORPHANS:
 		on_orphans(r, out, ev);

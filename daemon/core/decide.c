@@ -169,6 +169,7 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_CAPTURED:
 	case EVENT_ACTED:
 	case EVENT_VERIFIED:
+	case EVENT_POLLED:
 	case EVENT_ORPHANS:
 	case EVENT_RECHECKED:
 		advance_answer(r, out, ev);

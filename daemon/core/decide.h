@@ -20,6 +20,7 @@ enum event_kind {
 	EVENT_CAPTURED,  /* answer to EFFECT_CAPTURE: text is the captures as JSON */
 	EVENT_ACTED,     /* answer to EFFECT_ACT */
 	EVENT_VERIFIED,  /* answer to EFFECT_VERIFY */
+	EVENT_POLLED,    /* EFFECT_VERIFY goes on: what does not hold yet */
 	EVENT_ORPHANS,   /* answer to EFFECT_ORPHANS: OK = none, FAILED = text names those that run; and to EFFECT_KILL */
 	EVENT_SERVER,    /* a process shows a server otherwise than we want it: row, balancer, value = its state, lane = process */
 	EVENT_PROCESS,   /* a process of a balancer is another one than the last that was seen: lane, seq = pid, value = its start */

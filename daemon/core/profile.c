@@ -68,6 +68,7 @@ static void probe_done(struct probe *probe)
 	free(probe->name);
 	free(probe->target);
 	free(probe->query);
+	free(probe->position);
 	list_free(probe->args);
 	free(probe->json);
 	free(probe->column);

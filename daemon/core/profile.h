@@ -71,8 +71,9 @@ enum expect_kind {
 struct probe {
 	char *name;
 	enum probe_kind kind;
-	char *target;    /* sql: database or "host:${...}"; http: URL; read: file; server: server name */
+	char *target;    /* sql: database, "host:${...}" or "replicas:${...}"; http: URL; read: file; server: server name */
 	char *query;     /* sql */
+	char *position;  /* sql = "replicas:...": asked on the primary first; its value is the `?` of the query; NULL: none */
 	char **args;     /* sql, run (argv); NULL-terminated */
 	char *json;      /* http: JSON pointer into the body; NULL: the status is the value */
 	char *column;    /* run: take this column of a printed table as the rows; NULL: the whole output is the value */

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 
 from procs import marked
-from test_faults import command_of, wait_for_log
-from test_rollout import START, hold, tenants
+from test_faults import command_of, task_runs, wait_for_log
+from test_rollout import START, TASK, hold, tenants
 
 SCHEMA = "oxdatabase_3"
 UNIT = f"alter/{SCHEMA}"
@@ -118,15 +118,14 @@ def test_an_alter_whose_client_was_killed_is_killed_where_the_profile_says_so(al
 
 
 @contextlib.contextmanager
-def transaction(lab, schema):
-	"""Somebody reads a table of the schema and goes to lunch."""
-	argv = ["mariadb", f"--defaults-file={lab.dir}/cnf/root1.cnf", "--unbuffered", "--batch", "--skip-column-names", schema]
+def client_that_waits(lab, server, statements):
+	"""Somebody says this to a database and goes to lunch. Its connection's id."""
+	argv = ["mariadb", f"--defaults-file={lab.dir}/cnf/root{server}.cnf", "--unbuffered", "--batch", "--skip-column-names"]
 	with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
-		client.stdin.write("START TRANSACTION; SELECT COUNT(*) FROM updateTask; SELECT CONNECTION_ID();\n")
+		client.stdin.write(f"{statements}; SELECT CONCAT('id=', CONNECTION_ID());\n")
 		client.stdin.flush()
-		client.stdout.readline()
 		try:
-			yield client.stdout.readline().strip()
+			yield next(line.strip()[3:] for line in client.stdout if line.startswith("id="))
 		finally:
 			client.stdin.close()
 			client.wait(30)
@@ -136,7 +135,7 @@ def test_a_transaction_of_somebody_keeps_a_schema_waiting_with_its_tenants_up(ma
 	lab = make_lab(nodes=3, schemata=6, contexts=3)
 	before = tenants(lab)
 	unit = f"migrate/{SCHEMA}"
-	with transaction(lab, SCHEMA) as connection:
+	with client_that_waits(lab, 1, f"USE {SCHEMA}; START TRANSACTION; SELECT COUNT(*) FROM updateTask") as connection:
 		old = f"SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_mysql_thread_id = {connection} AND trx_started < NOW() - INTERVAL 6 SECOND"
 		lab.wait_until(lambda: lab.sql(old), 30, "the transaction is old")
 		lab.start_upgd()
@@ -148,3 +147,50 @@ def test_a_transaction_of_somebody_keeps_a_schema_waiting_with_its_tenants_up(ma
 		assert lab.units("migrate")[unit]["state"] == "waiting" and not lab.units("migrate")[unit]["in_window"]
 		assert {cid: t for cid, t in tenants(lab).items() if t[0] == SCHEMA} == {cid: t for cid, t in before.items() if t[0] == SCHEMA}
 	lab.wait_until(lambda: lab.units("migrate")[unit]["state"] == "done", 90, "it goes on when the transaction has ended")
+
+
+# replicas
+
+
+def start_replica(lab):
+	"""db3 follows db1 from its first transaction on, and upgd.conf names it."""
+	port, directory = lab.ports.take(), lab.dir / "db3"
+	(lab.dir / "tmp3").mkdir()
+	common = ["--no-defaults", *(["--user=root"] if os.geteuid() == 0 else []), f"--datadir={directory}", f"--tmpdir={lab.dir}/tmp3",
+		"--innodb-log-file-size=8M", "--innodb-buffer-pool-size=24M"]
+	lab.procs.run(["mariadb-install-db", *common, "--force", "--skip-test-db", "--auth-root-authentication-method=normal", "--skip-name-resolve"], seconds=120)
+	server = lab.procs.start("db3", ["mariadbd", *common, f"--socket={lab.dir}/db3.sock", f"--port={port}", "--bind-address=127.0.0.1",
+		"--skip-name-resolve", "--server-id=3", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2"])
+	(lab.dir / "cnf/root3.cnf").write_text(f"[client]\nsocket={lab.dir}/db3.sock\nuser=root\n")
+	lab.procs.wait(server, lambda: (lab.dir / "db3.sock").exists(), 60, "db3 listens")
+	lab.sql("CREATE USER repl@'%' IDENTIFIED BY 'follow'; GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+	lab.sql(f"CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {lab.db_ports[0]}, MASTER_USER = 'repl', MASTER_PASSWORD = 'follow', "
+		"MASTER_USE_GTID = slave_pos; START SLAVE", 3)
+	cnf = lab.dir / "cnf/db1.cnf"
+	(lab.dir / "cnf/db3.cnf").write_text(cnf.read_text().replace(str(lab.db_ports[0]), str(port)))
+	(lab.dir / "cnf/db3.cnf").chmod(0o600)
+	conf = lab.dir / "upgd.conf"
+	conf.write_text(conf.read_text().replace(f'option_file = "{cnf}";', f'option_file = "{cnf}"; replicas = [ "{lab.dir}/cnf/db3.cnf" ];'))
+	lab.wait_until(lambda: lab.sql("SELECT @@gtid_slave_pos", 3) == lab.sql("SELECT @@gtid_binlog_pos"), 60, "the replica has caught up")
+
+
+def test_no_tenant_comes_back_before_the_replica_has_what_the_update_wrote(make_lab):
+	lab = make_lab(nodes=3, schemata=6, contexts=3)
+	start_replica(lab)
+	lab.fault(f"task.any.{TASK}", "slow:2000")
+	# broken: a schema of its host stays out of its window
+	lab.sql("STOP SLAVE SQL_THREAD", 3)
+	lab.start_upgd()
+	lab.upgctl(*START, "--yes")
+	lab.wait_until(lambda: "replicating: replica 1 of pool 3" in lab.units("migrate").get(f"migrate/{SCHEMA}", {}).get("text", ""), 90, "the schema waits")
+	assert lab.units("migrate")[f"migrate/{SCHEMA}"]["state"] == "waiting"
+	assert "SHOW REPLICA STATUS" in lab.upgctl("explain", f"migrate/{SCHEMA}")
+	lab.sql("START SLAVE SQL_THREAD", 3)
+	# behind: who is in its window stays there
+	lab.wait_until(lambda: task_runs(lab)[(SCHEMA, TASK)], 90, "its update is at its slow task")
+	with client_that_waits(lab, 3, "FLUSH TABLES WITH READ LOCK"):
+		lab.wait_until(lambda: "caught_up: replica 1 of pool 3" in lab.units("migrate")[f"migrate/{SCHEMA}"].get("text", ""), 90, "the replica is behind")
+		unit = lab.units("migrate")[f"migrate/{SCHEMA}"]
+		assert unit["step"] == "replicas" and unit["in_window"] and {t[2] for t in tenants(lab).values() if t[0] == SCHEMA} == {"0"}
+		assert "caught_up" in hold(lab, "check")["text"]
+	lab.wait_until(lambda: lab.units("migrate")[f"migrate/{SCHEMA}"]["state"] == "done", 90, "enabled when it has caught up")
