@@ -57,7 +57,7 @@ static const struct row remote_rows[] = {
 };
 
 static const struct row database_rows[] = {
-	{"option_file", ROW_PATH, CONF_REQUIRED, AT(config_database, option_file), .doc = "MySQL option file with host, user and password; readable by upgd only. SELECT is all that upgd needs. Statements of a profile name tables only: `database` in it says where they are."},
+	{"option_file", ROW_PATH, CONF_REQUIRED, AT(config_database, option_file), .doc = "MySQL option file with host, user and password; readable by upgd only. SELECT is all that upgd needs; on the hosts of schemata PROCESS too, to see transactions and statements of others. Statements of a profile name tables only: `database` in it says where they are."},
 	{"group", ROW_STRING, CONF_OPTIONAL, AT(config_database, group), .doc = "Group of the option file to read after ``[client]``."},
 	{0},
 };

@@ -619,7 +619,7 @@ static void on_orphans(struct rollout *r, struct out *out, const struct event *e
 	}
 	(void)snprintf(live->text, sizeof(live->text), "%s", text);
 	if (!was_kill && ev->result == RESULT_UNKNOWN) {
-		wait_for(r, out, ev->unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		wait_unanswered(r, out, ev->unit, text);
 		return;
 	}
 	live->asked = false; /* when it has ended, its effect may be there */

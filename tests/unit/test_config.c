@@ -195,6 +195,7 @@ static void single_mistakes(void **state)
 		{HEAD "balancers = { a={};b={};c={};d={};e={};f={};g={};h={};i={}; };", "more than 8 balancers"},
 		{HEAD "databases = { hosts = ( { name = \"d\"; pools = [ 1, 1 ]; option_file = \"/f\"; } ); };", "pool '1' is there twice"},
 		{HEAD "databases = { hosts = ( { name = \"d\"; pools = [ 1 ]; option_file = \"/f\"; }, { name = \"d\"; pools = [ 2 ]; option_file = \"/f\"; } ); };", "database host 'd' is there twice"},
+		{HEAD "databases = { hosts = ( { name = \"d\"; pools = [ 1 ]; option_file = \"/f\"; replicas = [ \"r.cnf\" ]; } ); };", "replica 'r.cnf' must be the absolute path"},
 		{HEAD "local_socket = \"/x\"; local_runner = [ \"y\" ];", "exclude each other"},
 		{HEAD "roles = { admin = [ \"uid:4294967295\" ]; };", "must end in a number"},
 		{HEAD "roles = { root = [ \"root\" ]; };", "'root' is not known here"},

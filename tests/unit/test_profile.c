@@ -82,6 +82,9 @@ static void spoiled_ones_are_refused(void **state)
 		{ "what = \"main.ready\"; min = 1", "what = \"main.ready\"", "needs min or max" },
 		{ "want = \"ready\"", "want = \"redy\"", "did you mean \"ready\"" },
 		{ "where = [ \"old\" ]; keep", "were = [ \"old\" ]; keep", "were" },
+		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; on_orphans = \"kill\"", "on_orphans goes with orphans" },
+		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"upp\"", "orphans: no probe \"upp\"" },
+		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"up\"", "must be a probe with sql and rows = 0" },
 		{ "default = \"5s\"", "default = \"5 parsec\"", "should be a duration" },
 	};
 	(void)state;
