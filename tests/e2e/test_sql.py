@@ -174,6 +174,7 @@ def start_replica(lab):
 	lab.wait_until(lambda: lab.sql("SELECT @@gtid_slave_pos", 3) == lab.sql("SELECT @@gtid_binlog_pos"), 60, "the replica has caught up")
 
 
+@pytest.mark.long
 def test_no_tenant_comes_back_before_the_replica_has_what_the_update_wrote(make_lab):
 	lab = make_lab(nodes=3, schemata=6, contexts=3)
 	start_replica(lab)
