@@ -177,6 +177,8 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	bool far = stage->takes_out || stage->fence >= 0; /* what starts with something that the node itself must do */
 	if (held.kind == WHY_NONE && far && row->set == r->profile->set_node && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].up && !row->aside)
 		held = (struct why){ .kind = WHY_PLACE, .other = u->row };
+	if (held.kind == WHY_NONE && r->profile->sets[row->set].from == SET_SQL && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].known)
+		held = (struct why){ .kind = WHY_GONE, .other = u->row };
 	uint32_t fence = held.kind == WHY_NONE || held.kind == WHY_PLACE ? fence_of(r, u->row) : RECORD_NO_UNIT;
 	if (fence != RECORD_NO_UNIT && fence != unit)
 		return (struct why){ .kind = WHY_FENCED, .other = fence };
@@ -220,7 +222,11 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 	struct record *rec = out_record(r, out, RECORD_ADMIT, unit);
 	rec->step = 0;
 	const struct fact_row *fact = &r->facts.rows[u->row];
-	rec->value = fact->known && fact->tenants > r->rows[u->row].weight ? fact->tenants : r->rows[u->row].weight;
+	rec->value = r->rows[u->row].weight;
+	if (fact->known && fact->tenants > rec->value)
+		rec->value = fact->tenants;
+	if (fact->known && fact->weight > rec->value)
+		rec->value = fact->weight; /* disabled ones move too */
 	rec->code = fact->known ? fact->class_ : r->rows[u->row].class_;
 	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
 		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));

@@ -33,6 +33,7 @@ static const struct {
 	[WHY_PLACE] = { "world", 5, false },
 	[WHY_UNKNOWN] = { "world", 3, false },
 	[WHY_FENCED] = { "world", 8, false },
+	[WHY_GONE] = { "operator", 9, false },
 	[WHY_STATEMENT] = { "world", 5, false },
 	[WHY_HOST] = { "world", 11, false },
 };
@@ -236,6 +237,9 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 	case WHY_HOST:
 		host_text(r, why, buf, size);
 		break;
+	case WHY_GONE:
+		(void)snprintf(buf, size, "gone: %s is not there any more", why->other < r->n_rows ? r->rows[why->other].name : "?");
+		break;
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
 		break;
@@ -277,7 +281,10 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 	buf[0] = '\0';
 	if ((unsigned)why->kind >= WHY_KINDS)
 		return buf;
-	if (why->kind == WHY_APPROVAL)
+	char name[300];
+	if (why->kind == WHY_GONE && unit < r->n_units)
+		(void)snprintf(buf, size, "upgctl skip %s", rollout_unit_name(r, unit, name, sizeof(name)));
+	else if (why->kind == WHY_APPROVAL)
 		approve_how(r, unit_of(r, unit), buf, size);
 	else if (why->kind == WHY_FAILED)
 		retry_how(r, why->other, buf, size);
