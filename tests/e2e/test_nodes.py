@@ -151,6 +151,7 @@ def test_a_node_that_never_comes_back_is_parked_and_the_end_says_so(site_of):
 	nobody_failed(lab)
 
 
+@pytest.mark.long
 def test_a_flapping_node_is_not_let_in(site_of):
 	lab = site_of(nodes=2, within="5s", steady="3s")
 	lab.fault("health", "flap:1000", "ox1")

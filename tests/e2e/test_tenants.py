@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Tenants that come, go and change while their schemata move."""
 
+import pytest
+
 from test_faults import reaches_done, small as small  # noqa: F401  pylint: disable=unused-import,useless-import-alias
 from test_faults import pool_of, server_of, wait_for_log, wait_for_task
 from test_rollout import NEW, OLD, START, TASK, hold, pending, schemata, tenants, tool, unit_is
@@ -71,6 +73,7 @@ def test_an_admin_disables_and_another_is_made_inside_a_window(small):
 	is_new_and(lab, 901, FIRST, "1")
 
 
+@pytest.mark.long
 def test_a_tenant_that_is_enabled_inside_a_window_is_not_updated_under_its_users(small):
 	lab = small(users=0)
 	lab.fault("clt.changeserver", "slow:3000")
@@ -88,6 +91,7 @@ def test_a_tenant_that_is_enabled_inside_a_window_is_not_updated_under_its_users
 	reaches_done(lab)
 
 
+@pytest.mark.long
 def test_a_schema_that_is_dropped_is_left_out_by_a_person(small):
 	lab = small(users=0)
 	lab.upgctl(*START)
