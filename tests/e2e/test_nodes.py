@@ -154,8 +154,12 @@ def test_a_node_that_never_comes_back_is_parked_and_the_end_says_so(site_of):
 @pytest.mark.long
 def test_a_flapping_node_is_not_let_in(site_of):
 	lab = site_of(nodes=2, within="5s", steady="3s")
+	lab.upgctl(*START)
+	hold(lab, "approval")
+	lab.upgctl("approve", "prepare/freeze")
+	unit_is(lab, "convert/ox1", state="running", step="first-boot")  # a start refuses a node that is not healthy
 	lab.fault("health", "flap:1000", "ox1")
-	lab.upgctl(*START, "--yes")
+	lab.upgctl("approve", "convert/first-boot")
 	stands_and_says(lab, "convert/ox1", "runs_new")
 	assert servers(lab, "secondary")["ox1"] == "MAINT"
 	lab.fault("health", None, "ox1")
