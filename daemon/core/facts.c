@@ -99,6 +99,8 @@ static bool count_tenants(const struct rollout *r, uint8_t class_, bool rows, ui
 		const struct fact_row *fact = &r->facts.rows[i];
 		if (r->rows[i].set != set || !fact->known)
 			continue;
+		if (over_one && candidate < r->n_units && r->units[candidate].row == i && !under_way(&r->units[candidate]))
+			continue; /* also a mixed one, which is counted on both fleets: nothing else would ever make it whole */
 		const struct unit *parked = row_parked_open(r, i);
 		if (parked != NULL) /* past its pivot it can only come back on the new fleet */
 			*out += class_ == CLASS_NEW || (parked->flags & UNIT_PIVOT) == 0 ? (rows ? 1 : r->rows[i].weight) : 0;
