@@ -284,10 +284,12 @@ static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
 	eye->looked = eye->began;
 	bool was = eye->reachable || eye->error[0] == '\0';
 	eye->reachable = snapshot->reachable && !stopping;
-	(void)snprintf(eye->error, sizeof(eye->error), "%s", eye->reachable ? "" : stopping ? "only an old worker answers" : snapshot->error);
+	if (stopping)
+		(void)snprintf(eye->error, sizeof(eye->error), "%.120s: only an old worker answers", site_socket(w->site, r->profile->balancers[eye->index], eye->process));
+	else
+		(void)snprintf(eye->error, sizeof(eye->error), "%s", eye->reachable ? "" : snapshot->error);
 	if (!eye->reachable && was)
-		log_say(LOG_AT_WARNING, "balancer %s: %s: %s; its servers are unknown until it answers", r->profile->balancers[eye->index],
-			site_socket(w->site, r->profile->balancers[eye->index], eye->process), eye->error);
+		log_say(LOG_AT_WARNING, "balancer %s: %s; its servers are unknown until it answers", r->profile->balancers[eye->index], eye->error);
 	if (eye->reachable) {
 		eye->pid = snapshot->pid;
 		eye->start_s = snapshot->start_s;
@@ -705,7 +707,7 @@ const char *watch_error(struct watch *w, const char *name)
 	for (const struct eye *eye = first; is_of(w, eye, (uint8_t)balancer); eye++) {
 		if (eye->looked == 0 || eye->reachable)
 			continue;
-		(void)snprintf(w->error, sizeof(w->error), "%.50s: %s", site_socket(w->site, name, eye->process), eye->error);
+		(void)snprintf(w->error, sizeof(w->error), "%s", eye->error); /* begins with its socket */
 		return w->error;
 	}
 	for (uint32_t i = 0; i < r->n_rows; i++) {
@@ -713,6 +715,12 @@ const char *watch_error(struct watch *w, const char *name)
 			continue;
 		for (const struct eye *eye = first; is_of(w, eye, (uint8_t)balancer); eye++) {
 			const struct seen *here = &eye->seen[r->rows[i].rank], *there = &first->seen[r->rows[i].rank];
+			uint8_t want = r->wants[balancer] != NULL ? r->wants[balancer][r->rows[i].rank].state : SERVER_UNKNOWN;
+			if (eye->looked != 0 && !here->present && want != SERVER_UNKNOWN) {
+				(void)snprintf(w->error, sizeof(w->error), "%.120s: there is no server %.60s, which is to be %s (renamed?)",
+					site_socket(w->site, name, eye->process), r->rows[i].name, server_state_word((enum server_state)want));
+				return w->error;
+			}
 			if (eye->looked == 0 || first->looked == 0 || (here->present == there->present && here->state == there->state))
 				continue;
 			(void)snprintf(w->error, sizeof(w->error), "its processes disagree about %.60s: %s and %s", r->rows[i].name,

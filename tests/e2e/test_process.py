@@ -42,6 +42,7 @@ def edit_conf(lab, old, new):
 # the clock
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not os.path.exists(FAKETIME), reason="the package faketime is not installed")
 def test_the_wall_clock_is_set_and_nothing_takes_longer_or_shorter(make_lab):
 	"""By an hour, back by two, back by a year: in a canary's soak, in a window, in a wait, each with a restart. Only what is shown knows."""
@@ -148,6 +149,7 @@ def test_too_few_files_are_refused_with_their_number(tmp_path):
 	assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.long
 def test_out_of_memory_in_mid_rollout_it_ends_with_a_word_and_goes_on(make_lab):
 	lab = make_lab(nodes=3, schemata=6, contexts=5)
 	lab.before = tenants(lab)
