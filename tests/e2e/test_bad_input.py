@@ -263,6 +263,53 @@ def test_nonsense_on_the_control_socket_is_answered_and_hurts_nobody(small):
 	assert lab.stop_upgd() == 0
 
 
+def test_clients_that_crowd_dawdle_and_vanish(small):
+	"""A thousand at once, one that never reads, one letter at a time, one that is gone before its answer: each is bounded, the rest is served."""
+	lab = small()
+	path = f"{lab.dir}/upgd.sock"
+	with contextlib.ExitStack() as stack:
+		crowd = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(1000)]
+		for s in crowd:
+			s.connect(path)  # waits for its turn
+			s.settimeout(20)
+		lab.wait_until(lambda: any(json.loads(m).get("error", "").endswith("Busy") for m in _said(crowd[-1])), 30, "the last one is told that it is full")
+	lab.wait_until(lambda: "rollout" in lab.status(), 30, "there is room again")
+	with contextlib.ExitStack() as stack:
+		deaf = stack.enter_context(socket.socket(socket.AF_UNIX))
+		deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+		deaf.connect(path)
+		deaf.sendall(call(CONTROL + "Whoami"))
+		deaf.settimeout(1)
+		with contextlib.suppress(OSError):  # it is not read from any more, or dropped
+			for _ in range(64):
+				deaf.sendall(call(CONTROL + "Whoami") * 1000)
+		slow = stack.enter_context(socket.socket(socket.AF_UNIX))
+		slow.settimeout(20)
+		slow.connect(path)
+		message = call(CONTROL + "Whoami")
+		for i in range(len(message)):
+			slow.sendall(message[i:i + 1])
+			if i % 16 == 0:
+				assert lab.upgctl("whoami")
+		assert b"parameters" in slow.recv(4096)
+	rss = int(re.search(r"^VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{lab.upgd.pid}/status").read_text(), re.M)[1])
+	assert rss < 64 << 10, f"{rss} kB"
+	lab.upgctl(*START, "--until", "prepare", "--yes")
+	hold(lab, "until")
+	with socket.socket(socket.AF_UNIX) as gone:
+		gone.connect(path)
+		gone.sendall(call(CONTROL + "Pause"))
+	lab.wait_until(lambda: lab.status()["rollout"]["state"] == "paused", 20, "what was asked for is done, also if nobody waits for the answer")
+	assert lab.stop_upgd() == 0
+
+
+def _said(s):
+	"""The whole messages that have come."""
+	with contextlib.suppress(OSError):
+		return [m for m in s.recv(65536).split(b"\0") if m]
+	return []
+
+
 # what upgd asks and is not answered
 
 
