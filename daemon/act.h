@@ -37,7 +37,7 @@ struct flight {
 	struct loop_timer *timer;       /* of the part that carries it out */
 	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
 	void *work;                     /* of the part that carries it out */
-	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting; NULL: nothing ever is */
+	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting, while work is its own; NULL: nothing ever is */
 	struct failure *failure;        /* owned: its answer, until the databases were looked at */
 };
 

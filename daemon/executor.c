@@ -133,6 +133,7 @@ static bool look_first(struct flight *f, int64_t value, const char *text)
 	if (f->cancel != NULL)
 		f->cancel(f);
 	f->work = NULL;
+	f->trouble = NULL;
 	f->cancel = look_cancel;
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);
@@ -190,6 +191,7 @@ void flight_answer_later(struct flight *f, enum result result, const char *text)
 	later->cancel = f->cancel;
 	later->work = f->work;
 	f->work = later;
+	f->trouble = NULL;
 	f->cancel = later_cancel;
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);
@@ -563,8 +565,7 @@ const char *executor_trouble(const struct executor *x, uint32_t unit, char *buf,
 {
 	buf[0] = '\0';
 	for (struct flight *f = x->flights; f != NULL && buf[0] == '\0'; f = f->next) {
-		/* An answer that is on its way has taken work over. */
-		if (f->effect.kind == EFFECT_ACT && f->effect.unit == unit && f->trouble != NULL && f->timer == NULL)
+		if (f->effect.kind == EFFECT_ACT && f->effect.unit == unit && f->trouble != NULL)
 			(void)f->trouble(f, buf, size);
 	}
 	return buf;
