@@ -277,7 +277,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	switch (rec->code) {
 	case UNIT_WAITING:
 		unit_restart(u);
-		u->flags = 0;
+		u->flags &= UNIT_RECHECK; /* what was verified was lost: its row does not show that, and is no reason to take it as done */
 		u->captured = u->touched = 0;
 		break;
 	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */

@@ -26,7 +26,8 @@ static void reopen(struct rollout *r, struct out *out)
 		if (!stage->again || !fact->known || r->facts.rows_at[stage->set] <= r->moved_at)
 			continue;
 		const char *seen = r->profile->classes[fact->class_];
-		bool again = (stage->where & (1u << fact->class_)) != 0, was_done = u->state == UNIT_WAITING && u->window_close_ms != 0;
+		bool again = (stage->where & (1u << fact->class_)) != 0;
+		bool was_done = u->state == UNIT_WAITING && u->window_close_ms != 0 && (u->flags & UNIT_RECHECK) == 0;
 		if (u->state == UNIT_DONE && again && (fact->tenants > 0 || fact->weight > 0))
 			(void)unit_event(r, out, i, UNIT_EV_REOPEN, NULL, out_text(out, "observed as %s again, %u tenants", seen,
 				fact->tenants > fact->weight ? fact->tenants : fact->weight));
