@@ -143,6 +143,16 @@ void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t wit
 
 /* ---- what was verified, again ---- */
 
+/* What the window's first step verifies, that the tenants are off, is true while it is open: whichever of its steps verifies it too. */
+static bool of_window(const struct stage *stage, uint16_t probe)
+{
+	for (size_t s = 0; s < stage->n_steps; s++)
+		for (size_t i = 0; i < stage->steps[s].n_verify && stage->steps[s].window == WINDOW_OPEN; i++)
+			if (stage->steps[s].verify[i] == probe)
+				return true;
+	return false;
+}
+
 /*
  * Of steps that are finished: what they verified in databases and still must be so. That the tenants are off was to be true while the
  * window was open; not once its last step has begun to give them back.
@@ -155,12 +165,12 @@ void ask_recheck(struct flight *f)
 	bool is_done = u->state == UNIT_DONE;
 	size_t n_steps = is_done ? stage->n_steps : u->step, n = 0;
 	bool closing = is_done || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
+	bool in_window = !closing && (u->flags & UNIT_WINDOW) != 0;
 	uint16_t probes[PROFILE_STEPS_MAX * PROFILE_LIST_MAX], steps[PROFILE_STEPS_MAX * PROFILE_LIST_MAX];
 	for (size_t s = 0; s < n_steps; s++) {
 		const struct step *step = &stage->steps[s];
-		bool is_over = step->window == WINDOW_OPEN && (closing || (u->flags & UNIT_WINDOW) == 0);
-		for (size_t i = 0; i < step->n_verify && !is_over && step->act.kind != ACTION_NONE; i++) {
-			if (r->profile->probes[step->verify[i]].kind != PROBE_SQL)
+		for (size_t i = 0; i < step->n_verify && step->act.kind != ACTION_NONE; i++) {
+			if (r->profile->probes[step->verify[i]].kind != PROBE_SQL || (!in_window && of_window(stage, step->verify[i])))
 				continue;
 			probes[n] = step->verify[i];
 			steps[n++] = (uint16_t)s;
