@@ -78,6 +78,8 @@ static bool input(struct play *p)
 		sim_restart(p->sim);
 	} else if (strcmp(w, "reload") == 0) {
 		sim_reload(p->sim, strcmp(a, "main") == 0 ? 0 : 1, atoi(b) - 1);
+	} else if (strcmp(w, "failover") == 0) {
+		sim_failover(p->sim, a);
 	} else if (strcmp(w, "clock") == 0) { /* clock -3600: seconds */
 		sim_set_clock(p->sim, (int64_t)(strtod(a, NULL) * 1000));
 	} else if (strcmp(w, "task") == 0) { /* task ox_2 fails | is forced */

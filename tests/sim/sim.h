@@ -51,5 +51,6 @@ uint64_t sim_now(const struct sim *sim);
 const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
 void sim_set_clock(struct sim *sim, int64_t by_ms); /* the wall clock only */
 void sim_away(struct sim *sim, const char *node, bool away, bool bare); /* bare: it comes back without what was set on it */
+void sim_failover(struct sim *sim, const char *schema); /* its server is another one, which never got the last update */
 void sim_reload(struct sim *sim, int balancer, int process); /* HAProxy forgets */
 void sim_person_sets(struct sim *sim, int balancer, const char *node, enum server_state state);

@@ -274,12 +274,26 @@ static bool all_hold(struct sim *s, const struct rollout *r, const struct effect
 	return true;
 }
 
+/* Of what was verified, that which a failover can lose here. */
+static bool is_still_so(struct sim *s, const struct rollout *r, const struct unit *u, const char **which)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	*which = "tasks_done";
+	for (size_t i = 0; i < (u->state == UNIT_DONE ? stage->n_steps : u->step); i++)
+		for (size_t k = 0; k < stage->steps[i].n_verify; k++)
+			if (strcmp(r->profile->probes[stage->steps[i].verify[k]].name, *which) == 0)
+				return world_probe(&s->world, r, u, *which);
+	return true;
+}
+
 static bool question_holds(struct sim *s, const struct rollout *r, const struct effect *e, const char **which)
 {
 	if (e->kind == EFFECT_GATE) {
 		const struct stage *stage = rollout_stage(r, &r->units[e->unit]);
 		return all_hold(s, r, e, stage->before, stage->n_before, which);
 	}
+	if (e->kind == EFFECT_RECHECK)
+		return is_still_so(s, r, &r->units[e->unit], which);
 	const struct step *step = effect_step(r, e);
 	if (e->kind == EFFECT_CAPTURE)
 		return true;
@@ -307,7 +321,7 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 	const char *which = "";
 	char text[96] = "";
 	ev.kind = e->kind == EFFECT_GATE ? EVENT_GATE : e->kind == EFFECT_CAPTURE ? EVENT_CAPTURED : e->kind == EFFECT_ASK ? EVENT_ASKED :
-		e->kind == EFFECT_VERIFY ? EVENT_VERIFIED : EVENT_ORPHANS;
+		e->kind == EFFECT_VERIFY ? EVENT_VERIFIED : e->kind == EFFECT_RECHECK ? EVENT_RECHECKED : EVENT_ORPHANS;
 	if (e->kind == EFFECT_GATE)
 		look(s, d);
 	const struct trouble *mute = h->counted ? NULL : strike_due(s, AT_QUESTION, ++s->n_questions);
@@ -368,6 +382,23 @@ void site_answer(struct sim *s, struct daemon *d, const struct happening *h)
 			world_set_server(&s->world, balancer_index(r, e->balancer), e->lane, r->rows[e->row].rank, e->want, false);
 	} else {
 		answer_question(s, d, h);
+	}
+}
+
+/* As hosts.c does it: which server answers is told when it was looked at. */
+void sim_failover(struct sim *s, const char *schema)
+{
+	struct rollout *r = engine_rollout(s->daemon->engine);
+	for (uint32_t i = 0; i < s->world.n_schemata; i++) {
+		struct world_schema *lost = &s->world.schemata[i];
+		if (strcmp(lost->name, schema) != 0)
+			continue;
+		lost->tasks_done = false;
+		(void)facts_host_seen(facts_host(r, false, lost->host, "db"), s->world.now, (int64_t)s->world.now, false, false, NULL);
+		for (int server = 1; server <= 2; server++) {
+			struct event ev = { .kind = EVENT_HOST, .host = lost->host, .row = lost->host, .text = server == 1 ? "server 1" : "server 2", .value = 1 };
+			engine_event(s->daemon->engine, &ev);
+		}
 	}
 }
 
