@@ -72,6 +72,20 @@ static void test_judge(void **state)
 	}
 }
 
+/* listUpdateTasks names what failed in an earlier release as pending for ever; a site may have excluded tasks too. */
+static void test_what_is_excepted_is_not_expected(void **state)
+{
+	(void)state;
+	char text[JUDGE_TEXT_MAX];
+	char *except[] = { (char[]){ "src" }, (char[]){ "none" }, NULL };
+	struct probe probe = { .name = (char[]){ "p" }, .expect = EXPECT_CONTAINS, .expected = (char[]){ "then" }, .except = except };
+	struct judge_table table = { .n_rows = 1, .n_columns = 1, .cells = (const char *[]){ "a" } };
+	static const char captures[] = "{\"then\":{\"rows\":[[\"a\"],[\"6\"]]},\"src\":{\"rows\":[[\"6\"]]},\"none\":{\"rows\":[]}}";
+	assert_int_equal(judge(&probe, &table, probe.expected, captures, text), RESULT_OK);
+	probe.except = NULL;
+	assert_int_equal(judge(&probe, &table, probe.expected, captures, text), RESULT_FAILED);
+}
+
 static void test_judge_cuts(void **state)
 {
 	(void)state;
@@ -251,7 +265,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
-		cmocka_unit_test(test_judge_cuts),
+		cmocka_unit_test(test_what_is_excepted_is_not_expected), cmocka_unit_test(test_judge_cuts),
 		cmocka_unit_test(test_pointer),
 		cmocka_unit_test(test_column),
 		cmocka_unit_test(test_column_refused),
