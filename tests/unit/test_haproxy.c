@@ -173,6 +173,7 @@ static void test_status_rows(void **state)
 		{ 8, "DRAIN (agent),L7OK,2,3,4", true, true, true },
 		{ 8, "DOWN,L4CON,2,3,0", false, false, true },   /* drained while down */
 		{ 8, "DOWN 1/2,L7OK,2,3,1", true, false, true },
+		{ 12, "DOWN 1/2,L7OK,2,3,1", true, false, true }, /* began disabled in the file: that flag stays for ever */
 		{ 8, "DOWN (agent),L7OK,2,3,4", false, true, true },
 		{ 0, "DOWN 1/2,L7OK,2,3,1", false, false, true },
 		{ 0, "NOLB,L7OKC,2,3,4", false, true, true },
