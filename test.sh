@@ -83,6 +83,7 @@ suite lab tests/lab
 export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
 build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 suite e2e tests/e2e
+[ -z "$all" ] || program mutants nice /usr/bin/python3 "$top/tests/mutants/run" # four to eight minutes
 [ -z "$all" ] || program demo "$top/demo.sh"
 
 echo "$passed passed, $failed failed"

@@ -133,3 +133,28 @@ def test_failpoints_are_off_unless_asked_for():
 	assert not wrong, "\n".join(wrong)
 	build = (ROOT / "daemon/meson.build").read_text()
 	assert re.search(r"if get_option\('failpoints'\)\n[^\n]*'failpoint.c'", build) and build.count("failpoint.c") == 1
+
+
+def names_of_tests(text):
+	"""`unit/test_x.c::t`, `e2e/test_x.py::t`, `sim/scenarios/NN-x.sim`, `mutants/NAME`: (path, test or empty)."""
+	return re.findall(r"`((?:unit|e2e|lab|lint|sim|mutants|bench)/[\w./-]+)(?:::(\w+))?(?: --\w+)?`", text)
+
+
+def is_there(path, test, mutants):
+	if path.startswith("mutants/") and not path.endswith((".md", ".py")):
+		return path.removeprefix("mutants/") in mutants
+	file = ROOT / "tests" / (path + ".c" if path == "sim/run" else path)
+	return file.is_file() and (not test or re.search(rf"\b{test}\(", file.read_text()) is not None)
+
+
+def test_what_is_named_is_there():
+	"""PROMISES.md, BUGS.md and mutants/README.md name tests; one that is renamed or removed takes its row along."""
+	mutants = set(re.findall(r'^\tMutant\("([\w-]+)"', (ROOT / "tests/mutants/mutants.py").read_text(), re.MULTILINE))
+	wrong = []
+	for page in ("PROMISES.md", "BUGS.md", "mutants/README.md"):
+		named = [n for n in names_of_tests((ROOT / "tests" / page).read_text()) if "NN-x" not in n[0] and n != ("mutants/NAME", "") and "/test_x." not in n[0]]
+		wrong += [f"tests/{page}: {path}{'::' + test if test else ''} is not there" for path, test in named if not is_there(path, test, mutants)]
+		wrong += [f"tests/{page}: only {len(named)} tests are named"] if len(named) < 40 else []
+	rows = set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "tests/mutants/README.md").read_text(), re.MULTILINE))
+	wrong += [f"tests/mutants/README.md: {m} has no row, or no mutant" for m in sorted(rows ^ mutants)]
+	assert not wrong, "\n".join(wrong)
