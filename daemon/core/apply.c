@@ -553,19 +553,19 @@ int rollout_apply(struct rollout *r, const struct record *rec)
 	return 0; /* NOTE, REQUEST, HEADER: for people and for the engine */
 }
 
-static const struct rollout *sorting; /* qsort has no argument; one thread */
-
-static int by_name(const void *a, const void *b)
+static int by_name(const void *a, const void *b, void *arg)
 {
-	const struct unit *x = &sorting->units[*(const uint32_t *)a], *y = &sorting->units[*(const uint32_t *)b];
-	return strcmp(sorting->rows[x->row].name, sorting->rows[y->row].name);
+	const struct rollout *r = arg;
+	const struct unit *x = &r->units[*(const uint32_t *)a], *y = &r->units[*(const uint32_t *)b];
+	return strcmp(r->rows[x->row].name, r->rows[y->row].name);
 }
 
-static int by_weight(const void *a, const void *b)
+static int by_weight(const void *a, const void *b, void *arg)
 {
-	const struct unit *x = &sorting->units[*(const uint32_t *)a], *y = &sorting->units[*(const uint32_t *)b];
-	uint32_t v = sorting->rows[x->row].weight, w = sorting->rows[y->row].weight;
-	return v != w ? (v < w ? 1 : -1) : by_name(a, b);
+	const struct rollout *r = arg;
+	const struct unit *x = &r->units[*(const uint32_t *)a], *y = &r->units[*(const uint32_t *)b];
+	uint32_t v = r->rows[x->row].weight, w = r->rows[y->row].weight;
+	return v != w ? (v < w ? 1 : -1) : by_name(a, b, arg);
 }
 
 /* Longest first, but the canaries are the smallest that have tenants: they cost the least if they fail. */
@@ -594,8 +594,7 @@ static void order_make(struct rollout *r, uint8_t s)
 	for (uint32_t i = 0; i < rows; i++)
 		r->order[s][i] = r->unit_of[s][i];
 	r->n_order[s] = rows;
-	sorting = r;
-	qsort(r->order[s], rows, sizeof(uint32_t), stage->order == ORDER_LONGEST ? by_weight : by_name);
+	qsort_r(r->order[s], rows, sizeof(uint32_t), stage->order == ORDER_LONGEST ? by_weight : by_name, r); /* a plan is rehearsed beside the loop */
 	if (stage->order == ORDER_LONGEST)
 		canaries_first(r, r->order[s], rows, stage->canary);
 }

@@ -2,8 +2,10 @@
 /* Properties of the unit's table that no example shows: nothing is forgotten, doubled, out of reach or without a way out. */
 #include "daemon/core/decide.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,6 +179,53 @@ static void test_a_process_that_follows_another_is_remembered(void **state)
 	rollout_free(r);
 }
 
+static struct stage one_stage[] = { { .name = (char *)(uintptr_t)"work", .fence = -1 } };
+static struct set one_set[] = { { .name = (char *)(uintptr_t)"row" } };
+static const struct profile small = { .set_node = -1, .set_tenants = -1, .sets = one_set, .n_sets = 1, .stages = one_stage, .n_stages = 1 };
+
+static struct rollout *of_rows(uint32_t n)
+{
+	struct rollout *r = rollout_new(&small, 1);
+	for (uint32_t i = 0; i < n; i++) {
+		char columns[32];
+		(void)snprintf(columns, sizeof(columns), "name=row%06u\n", n - i);
+		struct record rec = { .seq = r->seq + 1, .kind = RECORD_ROW, .unit = i, .text = columns };
+		assert_int_equal(rollout_apply(r, &rec), 0);
+	}
+	struct record rec = { .seq = r->seq + 1, .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT };
+	assert_int_equal(rollout_apply(r, &rec), 0);
+	return r;
+}
+
+static atomic_uint disorder;
+
+static void *order_again(void *arg)
+{
+	struct rollout *r = arg;
+	for (unsigned turn = 0; turn < (r->n_order[0] < 100 ? 30000u : 100u); turn++) {
+		rollout_order(r);
+		for (uint32_t k = 0; k < r->n_order[0]; k++)
+			disorder += r->order[0][k] != r->n_order[0] - 1 - k;
+	}
+	return NULL;
+}
+
+/* The loop decides while a plan is rehearsed beside it, and two plans may be. */
+static void test_two_rollouts_are_ordered_at_once(void **state)
+{
+	(void)state;
+	pthread_t threads[2];
+	struct rollout *rollouts[] = { of_rows(3), of_rows(2000) };
+	disorder = 0;
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, order_again, rollouts[i]), 0);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		rollout_free(rollouts[i]);
+	}
+	assert_int_equal(disorder, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +237,7 @@ int main(void)
 		cmocka_unit_test(test_words_differ),
 		cmocka_unit_test(test_record_kinds_are_distinct),
 		cmocka_unit_test(test_time_goes_on_over_a_reboot),
+		cmocka_unit_test(test_two_rollouts_are_ordered_at_once),
 		cmocka_unit_test(test_a_process_that_follows_another_is_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
