@@ -388,7 +388,10 @@ struct json_object *judge_rows(const struct judge_table *t)
 		struct json_object *row = json_object_new_array();
 		for (size_t k = 0; k < t->n_columns; k++) {
 			const char *text = t->cells[i * t->n_columns + k];
-			json_object_array_add(row, text != NULL ? json_object_new_string(text) : NULL);
+			if (text != NULL)
+				json_array_add_str(row, text);
+			else
+				json_object_array_add(row, NULL);
 		}
 		json_object_array_add(rows, row);
 	}

@@ -203,7 +203,7 @@ static void add_string(struct json_object *array, const char *format, ...)
 		abort();
 	va_end(args);
 	char *clean = view_clean(text, VIEWS_TEXT_MAX);
-	json_object_array_add(array, json_object_new_string(clean));
+	json_array_add_str(array, clean);
 	free(clean);
 	free(text);
 }

@@ -43,10 +43,14 @@ char *view_clean(const char *text, size_t max)
 		len = max;
 	char *out = memory_need(malloc(len + 4));
 	memcpy(out, text, len);
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f)
+	for (size_t i = 0; i < len; i++) {
+		bool is_c1 = i + 1 < len && (unsigned char)out[i] == 0xc2 && ((unsigned char)out[i + 1] & 0xe0) == 0x80; /* terminals obey them too */
+		if ((unsigned char)out[i] < 0x20 || out[i] == 0x7f || is_c1)
 			out[i] = ' ';
-	while (cut && len > 0 && ((unsigned char)out[len - 1] & 0xc0) == 0x80)
+		if (is_c1)
+			out[++i] = ' ';
+	}
+	while (cut && len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
 		len--; /* never half a character */
 	memcpy(out + len, cut ? "..." : "", cut ? 4 : 1);
 	return out;

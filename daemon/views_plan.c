@@ -156,7 +156,7 @@ static char *stage_line(const struct profile *profile, const struct stage *stage
 
 static void add_string(struct json_object *array, char *text)
 {
-	json_object_array_add(array, json_object_new_string(text));
+	json_array_add_str(array, text);
 	free(text);
 }
 
@@ -315,7 +315,7 @@ static void on_rehearsed(void *arg, int fd, unsigned mask)
 		abort();
 	add_string(planner->text, line);
 	if (!result->reaches_end || result->problem[0] != '\0')
-		json_object_array_add(planner->problems, json_object_new_string(result->problem[0] != '\0' ? result->problem : "it does not reach its end"));
+		json_array_add_str(planner->problems, result->problem[0] != '\0' ? result->problem : "it does not reach its end");
 	if (planner->timed)
 		json_add(planner->reply, "simulation", simulation_json(planner));
 	control_reply(job->call, planner->reply, false);

@@ -276,7 +276,7 @@ static struct json_object *strays(const struct views *views)
 	struct json_object *array = json_object_new_array();
 	const char *text;
 	for (size_t i = 0; views->with.executor != NULL && i < VIEWS_FEW && (text = executor_stray(views->with.executor, i)) != NULL; i++)
-		json_object_array_add(array, json_object_new_string(text));
+		json_array_add_str(array, text);
 	return array;
 }
 

@@ -380,16 +380,26 @@ static char *made_valid(const char *text)
 	return copy;
 }
 
-void json_add_str(struct json_object *object, const char *key, const char *text)
+static struct json_object *valid_string(const char *text)
 {
-	if (text == NULL)
-		return;
 	char *valid = made_valid(text);
 	struct json_object *value = json_object_new_string(valid);
 	free(valid);
 	if (value == NULL)
 		abort();
-	json_add(object, key, value);
+	return value;
+}
+
+void json_add_str(struct json_object *object, const char *key, const char *text)
+{
+	if (text != NULL)
+		json_add(object, key, valid_string(text));
+}
+
+void json_array_add_str(struct json_object *array, const char *text)
+{
+	if (json_object_array_add(array, valid_string(text)) != 0)
+		abort();
 }
 
 void json_add_int(struct json_object *object, const char *key, int64_t value)

@@ -26,6 +26,7 @@ must_check int json_known_keys(struct json_object *object, const char *const *ke
 
 /* Builders; text is made valid UTF-8 (bad bytes become U+FFFD). NULL text: the key is left out. */
 void json_add_str(struct json_object *object, const char *key, const char *text);
+void json_array_add_str(struct json_object *array, const char *text);
 void json_add_int(struct json_object *object, const char *key, int64_t value);
 void json_add_bool(struct json_object *object, const char *key, bool value);
 void json_add(struct json_object *object, const char *key, struct json_object *value); /* consumes value */

@@ -505,6 +505,34 @@ static void test_log_and_its_units_survive_a_restart(void **state)
 	expect("Status", "{}", NULL, "run 1 PAUSED");
 }
 
+/* On the loop: the dump failed, and what it printed is no UTF-8, obeyed by terminals, and too long to be shown whole. */
+static void backup_fails(void *arg)
+{
+	(void)arg;
+	const struct unit *unit = &engine_rollout(world.engine)->units[0];
+	char text[4000];
+	size_t n = (size_t)snprintf(text, sizeof(text), "exit 2\n\xe4 \xc2\x9b""2J");
+	for (; n + 3 < sizeof(text); n += 2)
+		memcpy(text + n, "\xc3\xa4", 3);
+	struct event event = { .kind = EVENT_ACTED, .step = unit->step, .lane = unit->lane[0], .attempt = unit->attempt, .seq = unit->intent[0],
+		.result = RESULT_FAILED, .text = text };
+	engine_event(world.engine, &event);
+}
+
+static void test_output_of_any_bytes_can_be_read(void **state)
+{
+	(void)state;
+	json_object_put(call("Start", "{" PACKAGE ",\"yes\":true}", NULL));
+	loop_post_from_thread(world.loop, backup_fails, NULL);
+	json_object_put(call("Pause", "{}", NULL)); /* answered when what was before it is on the disk */
+	struct json_object *reply = call("Explain", "{\"unit\":\"prepare/cluster\"}", NULL);
+	has(reply, "backup attempt 1: exit 2 \xef\xbf\xbd   2J\xc3\xa4");
+	has(reply, "\xc3\xa4...");
+	json_object_put(reply);
+	expect("Log", "{\"limit\":5}", NULL, "\xc3\xa4...");
+	expect("Status", "{}", NULL, "PAUSED");
+}
+
 /* Through the same connection, each change once, until it is closed. */
 static void test_followers(void **state)
 {
@@ -555,6 +583,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_and_its_units_survive_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_output_of_any_bytes_can_be_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
