@@ -236,7 +236,7 @@ def test_killed_at_every_kind_of_boundary_in_each_stage(small):
 	died(lab, "before_ack Start")
 	live(lab, "before_commit step prepare/cluster/backup")
 	again = call(lab, "Start", params=PARAMS, yes=True, request_id="s")
-	assert again["rollout"] == 1 and again["already"]
+	assert again["rollout"] == 1 and again["already"] and "this request was carried out before" in again["text"], again
 	died(lab, "before_commit step prepare/cluster/backup")
 	lives(lab, [
 		"after_send *start*prepare/cluster/register*",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One place each; `old` must be there exactly once. tests: "sim", or the names of unit tests, the likeliest first."""
+"""One place each; `old` must be there exactly once. tests: "sim", names of unit tests or of files in e2e/, the likeliest first."""
 
 import dataclasses
 
@@ -81,4 +81,39 @@ MUTANTS = [
 	Mutant("journal-deleted-unseen", "daemon/io/store_sqlite.c", "	return same ? 0 : fail_set(fail, -ESTALE,", "	return same || true ? 0 : fail_set(fail, -ESTALE,", ("store_faults",)),
 	Mutant("half-dead-task-is-lost", "runner/task.c", "size_t n = start.this_boot ? proc_session(start.pid, start.starttime, found, 4) : 0;",
 		"size_t n = start.this_boot ? 0 * proc_session(start.pid, start.starttime, found, 4) : 0;", ("upgd_run",)),
+]
+
+# Of what only the real parts know: HAProxy, MariaDB, sshd, the tools.
+MUTANTS += [
+	Mutant("forgotten-drain-not-put-back", "daemon/executor.c", "	(void)site_set(x->site, balancer, (size_t)effect->lane, r->rows[effect->row].name, wants[effect->want], on_asserted, NULL);",
+		"	(void)wants;\n	(void)on_asserted;", ("e2e/test_haproxy.py::test_reload_and_hard_restart_in_a_window",)),
+	Mutant("in-flight-is-idle", "daemon/act_server.c", "s->zeros = sessions == 0 && !unknown ? s->zeros + 1 : 0;", "s->zeros++;",
+		("e2e/test_haproxy.py::test_an_old_worker_still_serves",)),
+	Mutant("hand-in-a-step-is-fought", "daemon/act_server.c", "p->reachable && was_changed(p)", "false && was_changed(p)",
+		("e2e/test_haproxy.py::test_an_agent_check_that_overrides",)),
+	Mutant("orphan-statement-not-seen", "daemon/orphans.c", "flight_answer(f, some ? RESULT_FAILED : seen->rows != NULL ?", "flight_answer(f, seen->rows != NULL ?",
+		("e2e/test_sql.py::test_an_alter_whose_client_was_killed_is_waited_for_and_not_run_again",)),
+	Mutant("orphan-statement-not-killed", "daemon/orphans.c", "\"KILL %s\"", "\"DO %s\"",
+		("e2e/test_sql.py::test_an_alter_whose_client_was_killed_is_killed_where_the_profile_says_so",)),
+	Mutant("replica-behind-is-fine", "daemon/probe.c", "	answer(run, holds, text, &table, true);\n}\n\nstatic void replica_next", "	answer(run, at->position != NULL ? RESULT_OK : holds, text, &table, true);\n}\n\nstatic void replica_next",
+		("e2e/test_sql.py::test_no_tenant_comes_back_before_the_replica_has_what_the_update_wrote",)),
+	Mutant("transaction-not-waited-for", "conf/profiles/ox-appsuite.conf", "\"new_whole\", \"transactions\",", "\"new_whole\",",
+		("e2e/test_sql.py::test_a_transaction_of_somebody_keeps_a_schema_waiting_with_its_tenants_up",)),
+	Mutant("failover-not-looked-into", "daemon/ask.c", "	if (n == 0) {\n		flight_answer_later(f, RESULT_OK, NULL);\n		return;\n	}\n	struct ask *a = ask_new(f);\n	a->list",
+		"	if (true) {\n		flight_answer_later(f, RESULT_OK, NULL);\n		return;\n	}\n	struct ask *a = ask_new(f);\n	a->list",
+		("e2e/test_mariadb.py::test_a_failover_lost_the_update_of_a_finished_schema",)),
+	Mutant("closed-window-asked-again", "daemon/ask.c", "(!in_window && of_window(stage, step->verify[i]))", "(false && of_window(stage, step->verify[i]))",
+		("e2e/test_mariadb.py::test_a_failover_lost_the_update_of_a_finished_schema",)),
+	Mutant("mixed-schema-looks-new", "conf/profiles/ox-appsuite.conf", "WHEN COUNT(DISTINCT p.server_id) > 1 THEN 'MIXED' ELSE MIN(s.name)", "ELSE MAX(s.name)",
+		("e2e/test_tenants.py::test_tenants_and_a_schema_come_in_while_the_world_is_mixed",)),
+	Mutant("silent-connection-not-lost", "daemon/io/runner.c", "++runner->silent > 2", "++runner->silent > 2000",
+		("e2e/test_runner.py::test_a_task_survives_lost_ssh",)),
+	Mutant("half-dead-task-is-lost", "runner/task.c", "	if (n == 0) {\n		(void)snprintf(why", "	if (true) {\n		(void)snprintf(why",
+		("e2e/test_runner.py::test_a_half_dead_task_is_neither_run_again_nor_forgotten",)),
+	Mutant("lost-acknowledgement-not-repeated", "daemon/strays.c", "			runner_ack(runner, id);\n			n++;", "			n++;",
+		("e2e/test_runner.py::test_records_whose_acknowledgement_was_lost_are_swept",)),
+	Mutant("request-id-not-heeded", "daemon/views_command.c", "	switch (engine_request(views->with.engine, &request, &kept)) {", "	switch (REQUEST_NEW) {",
+		("e2e/test_crash.py::test_killed_at_every_kind_of_boundary_in_each_stage",)),
+	Mutant("runbook-leaves-tenants-off", "daemon/runbook.c", "	if (!step->has_undo) {", "	if (!step->has_undo || step->window == WINDOW_OPEN) {",
+		("e2e/test_journal.py::test_by_hand_in_a_window_before_its_pivot",)),
 ]
