@@ -158,11 +158,19 @@ static struct profile *start_profile(const char *text, struct fail *fail)
 	return profile;
 }
 
+/* Numbers of a rollout that is gone. What was to be acknowledged is when the next one ends (strays.c); what was to be put back is seen again. */
+static void effects_forget(struct engine *e)
+{
+	for (struct pending *p = e->first; p != NULL; p = p->next)
+		p->n_effects = 0;
+}
+
 static int rollout_begin(struct engine *e, const struct record *start, struct fail *fail)
 {
 	struct profile *profile = start_profile(start->text != NULL ? start->text : "", fail);
 	if (profile == NULL)
 		return -EINVAL;
+	effects_forget(e);
 	rollout_free(e->rollout);
 	profile_free(e->profile);
 	e->profile = profile;
