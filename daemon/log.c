@@ -2,10 +2,16 @@
 /*
  * Values come from other machines (server names, task output, user input): a line is built whole, control characters are escaped,
  * C1 ones too since terminals obey them, and it leaves in one write, so that nobody can forge a line or tear one.
+ *
+ * Who reads the log may stop (a pipe to a pager, a journal daemon that hangs) with tenants down: nobody waits for them. What does not fit is
+ * lost, counted, and said when there is room. poll() tells: a line is not longer than what a pipe with room takes at once.
  */
 #include "log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert((int)LOG_LINE_MAX <= PIPE_BUF, "a line leaves whole");
+
 static enum log_level level_most = LOG_AT_INFO;
+static atomic_uint lost; /* lines that nobody took, since the last one that somebody did */
 
 static const char *const level_names[] = {
 	[LOG_AT_ERR] = "err", [LOG_AT_WARNING] = "warning", [LOG_AT_NOTICE] = "notice", [LOG_AT_INFO] = "info", [LOG_AT_DEBUG] = "debug",
@@ -105,6 +114,28 @@ static enum log_form form_now(void)
 	return systemd && !isatty(STDERR_FILENO) ? LOG_SYSTEMD : LOG_PLAIN;
 }
 
+static bool has_room(void)
+{
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	return poll(&out, 1, 0) > 0 && (out.revents & POLLOUT) != 0;
+}
+
+static void put_out(const char *line, size_t n)
+{
+	ssize_t written = write(STDERR_FILENO, line, n);
+	(void)written; /* nowhere to complain */
+}
+
+static void say_lost(const char *stamp)
+{
+	char text[80], line[LOG_LINE_MAX];
+	unsigned n = has_room() ? atomic_exchange(&lost, 0) : 0;
+	if (n == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "%u lines are missing here: nobody took them", n);
+	put_out(line, log_format(line, form_now(), stamp, LOG_AT_WARNING, text, NULL));
+}
+
 static void say(enum log_level level, const struct log_field *fields, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
 static void say(enum log_level level, const struct log_field *fields, const char *format, va_list args)
@@ -119,9 +150,12 @@ static void say(enum log_level level, const struct log_field *fields, const char
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", localtime_r(&now.tv_sec, &broken));
 	(void)snprintf(stamp, sizeof(stamp), "%s.%03ld", when, now.tv_nsec / 1000000);
+	say_lost(stamp);
 	size_t n = log_format(line, form_now(), stamp, level, text, fields);
-	ssize_t written = write(STDERR_FILENO, line, n);
-	(void)written; /* nowhere to complain */
+	if (has_room())
+		put_out(line, n);
+	else
+		atomic_fetch_add(&lost, 1);
 	errno = saved;
 }
 

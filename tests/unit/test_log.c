@@ -9,7 +9,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void fields_are_quoted_where_needed(void **state)
 {
@@ -52,6 +54,39 @@ static void levels_have_names(void **state)
 	assert_int_equal(level, LOG_AT_DEBUG);
 }
 
+/* A pager that is not scrolled, a journal daemon that hangs: the daemon goes on, and says later what is missing. */
+static void nobody_reads_the_log(void **state)
+{
+	enum { LINES = 2000 };
+	int fds[2], err = dup(STDERR_FILENO);
+	assert_int_equal(pipe(fds), 0);
+	assert_true(dup2(fds[1], STDERR_FILENO) >= 0);
+	(void)unsetenv("JOURNAL_STREAM");
+	(void)unsetenv("INVOCATION_ID");
+	(void)alarm(20); /* it would wait for ever */
+	for (int i = 0; i < LINES; i++)
+		log_say(LOG_AT_NOTICE, "line %d of many, with something behind it that fills the pipe", i);
+	(void)alarm(0);
+	static char text[1 << 20];
+	size_t n = (size_t)read(fds[0], text, sizeof(text) - 1), shown = 0;
+	log_say(LOG_AT_NOTICE, "and on");
+	assert_true(dup2(err, STDERR_FILENO) >= 0);
+	(void)close(fds[1]);
+	for (const char *at = text; (at = memchr(at, '\n', n - (size_t)(at - text))) != NULL; at++)
+		shown++;
+	assert_int_equal(text[n - 1], '\n'); /* no line is torn */
+	ssize_t more = read(fds[0], text, sizeof(text) - 1);
+	assert_true(more > 0);
+	text[more] = '\0';
+	const char *missing = strstr(text, "warning: ");
+	assert_non_null(missing);
+	assert_int_equal(shown + strtoul(missing + strlen("warning: "), NULL, 10), LINES);
+	assert_non_null(strstr(text, "lines are missing here"));
+	assert_non_null(strstr(text, "and on\n"));
+	(void)close(fds[0]);
+	(void)close(err);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -59,6 +94,7 @@ int main(void)
 		cmocka_unit_test(nothing_begins_a_second_line),
 		cmocka_unit_test(long_lines_are_cut),
 		cmocka_unit_test(levels_have_names),
+		cmocka_unit_test(nobody_reads_the_log),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
