@@ -10,7 +10,7 @@ import lab as lab_module
 import pytest
 
 from test_faults import each_update_ran_once, logged, no_unit_failed, reaches_done, stays, stop_child, task_runs, wait_for_log, wait_for_task
-from test_rollout import START, TASK, hold, owners, pending, records, tenants
+from test_rollout import START, TASK, owners, pending, records, tenants
 
 ON_DB2 = "oxdatabase_archive"  # with oxdatabase_2; the others live on db1 beside configdb
 ON_DB1 = "oxdatabase_3"        # the largest
@@ -47,8 +47,10 @@ def all_as_before(lab):
 
 def says_host(lab, name, text):
 	"""The outage is a hold as soon as it is seen, and what status says first as soon as nothing else goes on."""
-	found = hold(lab, "host")
-	assert found["scope"] == name and re.search(text, found["text"]) and found["who"] == "world" and found["since"] > 0
+	def held():
+		return next((h for h in lab.status()["holds"] if h["kind"] == "host" and h["scope"] == name and re.search(text, h["text"])), None)
+	found = lab.wait_until(held, 60, f"{name} is a hold: {text}")  # what was under way may have failed in another way first
+	assert found["who"] == "world" and found["since"] > 0
 	lab.wait_until(lambda: re.search(f"waits: {name}: .*{text}", lab.status()["first"]), 60, f"the first line says {name}")
 
 
