@@ -187,8 +187,14 @@ static void on_second_look(void *arg, const struct probe_answer *answer)
 	const struct judge_table *table = answer->table;
 	const struct orphans *seen = orphans_of(f->x, f->effect.unit);
 	kill->run = NULL;
-	kill->ids = memory_need(calloc((table != NULL ? table->n_rows : 0) + 1, sizeof(char *)));
-	for (size_t i = 0; table != NULL && i < table->n_rows; i++) {
+	if (table == NULL) {
+		char text[JUDGE_TEXT_MAX]; /* the answer ends with the flight */
+		(void)snprintf(text, sizeof(text), "%s", answer->text);
+		flight_answer(f, RESULT_UNKNOWN, 0, text);
+		return;
+	}
+	kill->ids = memory_need(calloc(table->n_rows + 1, sizeof(char *)));
+	for (size_t i = 0; i < table->n_rows; i++) {
 		const char *id = table->cells[i * table->n_columns];
 		char *row = row_text(table, i);
 		if (id != NULL && id[0] != '\0' && strlen(id) <= 20 && strspn(id, "0123456789") == strlen(id) && was_seen(seen, row))

@@ -618,7 +618,8 @@ static void on_orphans(struct rollout *r, struct out *out, const struct event *e
 		return;
 	}
 	(void)snprintf(live->text, sizeof(live->text), "%s", text);
-	if (!was_kill && ev->result == RESULT_UNKNOWN) {
+	if (ev->result == RESULT_UNKNOWN) {
+		live->killed = live->killed && !was_kill; /* nobody could look what to kill */
 		wait_unanswered(r, out, ev->unit, text);
 		return;
 	}

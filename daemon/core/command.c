@@ -154,8 +154,9 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 		answer(out, 1, "the rollout is over (%s); start another one", rollout_state_word(r->state));
 		return;
 	}
-	if (r->state == ROLLOUT_ABORTING && ev->verb != COMMAND_PARK && ev->verb != COMMAND_RETRY && ev->verb != COMMAND_ABORT) {
-		answer(out, 1, "the rollout is being aborted; retry or park what failed, watch the rest");
+	bool in_abort = ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY || ev->verb == COMMAND_ABORT || ev->verb == COMMAND_APPROVE;
+	if (r->state == ROLLOUT_ABORTING && !in_abort) {
+		answer(out, 1, "the rollout is being aborted; retry or park what failed, approve what asks, watch the rest");
 		return;
 	}
 	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY || ev->verb == COMMAND_FENCE;
