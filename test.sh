@@ -118,7 +118,7 @@ export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
 build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 # Two labs at a time: a test mostly waits.
 suite e2e "$([ -n "$all" ] && echo 10800 || echo 1500)" -n 2 tests/e2e
-[ -z "$all" ] || program mutants 3600 nice /usr/bin/python3 "$top/tests/mutants/run" # four to eight minutes
+[ -z "$all" ] || program mutants 5400 nice /usr/bin/python3 "$top/tests/mutants/run" # half an hour
 [ -z "$all" ] || program demo 1500 "$top/demo.sh"
 
 [ -z "$names" ] || printf 'FAILED\n%s' "$names"
