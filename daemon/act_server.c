@@ -25,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000 };
+enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000 };
 
 struct process {
 	struct server *s;
@@ -50,6 +50,8 @@ struct server {
 	unsigned zeros;
 	uint64_t idle_until;         /* boot ms; 0: not yet waiting for it */
 	uint64_t away_since;         /* boot ms; 0: all answer */
+	const struct process *away;  /* one that does not */
+	uint64_t down_since;         /* boot ms; 0: not waiting for it to be up */
 	bool said;
 	char note[300];
 };
@@ -63,6 +65,28 @@ static void server_cancel(struct flight *f)
 		site_call_cancel(s->processes[i].call);
 	json_putp(&s->baseline);
 	free(s);
+}
+
+/* What nothing but the world ends: a process that is away, a server that does not come up, requests that do not end. */
+static const char *server_trouble(struct flight *f, char *buf, size_t size)
+{
+	const struct server *s = f->work;
+	uint64_t now = loop_boot_ms();
+	unsigned sessions = 0;
+	bool unknown = false;
+	buf[0] = '\0';
+	for (size_t i = 0; i < s->n; i++) {
+		sessions += s->processes[i].sessions;
+		unknown |= s->processes[i].old_unknown;
+	}
+	if (s->away_since != 0 && now - s->away_since > TROUBLE_MS)
+		(void)snprintf(buf, size, "balancer %s does not answer: %s", s->balancer, s->away->error);
+	else if (s->down_since != 0 && now - s->down_since > LOG_AFTER_MS)
+		(void)snprintf(buf, size, "%s is not up in balancer %s, which must see it healthy first", s->name, s->balancer);
+	else if (s->idle_until != 0 && now > s->idle_until && s->zeros == 0)
+		(void)snprintf(buf, size, "%u requests are still in flight to %s in balancer %s%s, and it is to be idle: end them, or wait", sessions, s->name,
+			s->balancer, unknown ? ", what old workers serve is unknown" : "");
+	return buf;
 }
 
 static void on_timer(void *arg)
@@ -235,6 +259,7 @@ static void idle_round(struct server *s)
 static void say_away(struct server *s, const struct process *away)
 {
 	uint64_t now = loop_boot_ms();
+	s->away = away;
 	if (away == NULL)
 		s->away_since = 0;
 	else if (s->away_since == 0)
@@ -262,6 +287,7 @@ static void round_judge(struct server *s)
 		settled &= settle(p);
 	}
 	say_away(s, away);
+	s->down_since = settled || away != NULL ? 0 : s->down_since != 0 ? s->down_since : loop_boot_ms();
 	if (s->open > 0)
 		return; /* commands: the next round follows their answers */
 	if (away != NULL) {
@@ -322,6 +348,7 @@ void act_server(struct flight *f)
 	s->name = r->rows[r->units[f->effect.unit].row].name;
 	f->work = s;
 	f->cancel = server_cancel;
+	f->trouble = server_trouble;
 	for (size_t i = 0; i < s->n; i++)
 		s->processes[i] = (struct process){ .s = s, .want = action->restore ? SERVER_UNKNOWN : (uint8_t)action->want };
 	if (action->restore)
