@@ -44,6 +44,7 @@ enum {
 	SPEC_MAX = 60 << 10,
 	ID_MAX = 200,
 	STDERR_MAX = 1024,
+	STDERR_TURN = 64 << 10,
 };
 
 enum channel { CLOSED, OPENING, READY };
@@ -360,23 +361,25 @@ static void channel_close(struct runner *runner)
 		loop_timer_set(runner->retry, REAP_MS);
 }
 
-static void stderr_read(struct runner *runner)
+/* What a pipe holds and no more: a command that never stops talking must not keep the loop. False: it has closed its end. */
+static bool stderr_read(struct runner *runner)
 {
 	char text[512];
-	ssize_t n;
-	while (runner->err_fd >= 0 && (n = read(runner->err_fd, text, sizeof(text))) > 0) {
+	ssize_t n = -1;
+	for (size_t got = 0; got < STDERR_TURN && runner->err_fd >= 0 && (n = read(runner->err_fd, text, sizeof(text))) > 0; got += (size_t)n) {
 		size_t keep = runner->n_said + (size_t)n > STDERR_MAX ? STDERR_MAX - (size_t)n : runner->n_said;
 		memmove(runner->said, runner->said + runner->n_said - keep, keep);
 		memcpy(runner->said + keep, text, (size_t)n);
 		runner->n_said = keep + (size_t)n;
 	}
 	runner->said[runner->n_said] = '\0';
+	return n != 0;
 }
 
 /* What the remote command said last, on one line. */
 static const char *stderr_tail(struct runner *runner)
 {
-	stderr_read(runner);
+	(void)stderr_read(runner);
 	char *text = runner->said;
 	while (runner->n_said > 0 && (unsigned char)text[runner->n_said - 1] <= ' ')
 		text[--runner->n_said] = '\0';
@@ -481,10 +484,8 @@ static void on_stderr(void *arg, int fd, unsigned mask)
 	(void)fd;
 	(void)mask;
 	struct runner *runner = arg;
-	char byte;
-	stderr_read(runner);
 	/* At its end the descriptor stays readable for ever. */
-	if (read(runner->err_fd, &byte, 1) == 0)
+	if (!stderr_read(runner))
 		loop_fd_set(runner->err_watch, 0);
 }
 
