@@ -333,7 +333,8 @@ struct http_request *http_get(struct http *http, const char *url, unsigned timeo
 	request->http = http;
 	request->fn = fn;
 	request->arg = arg;
-	(void)snprintf(request->where, sizeof(request->where), "\"%.*s\"", (int)strcspn(url, "@?"), url);
+	const char *at = strrchr(url, '@'), *shown = at != NULL ? at + 1 : url; /* before it may be a password */
+	(void)snprintf(request->where, sizeof(request->where), "\"%.*s\"", (int)strcspn(shown, "?"), shown);
 	request->easy = curl_easy_init();
 	if (request->easy == NULL)
 		abort();

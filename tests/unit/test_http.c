@@ -300,6 +300,10 @@ static void test_errors_keep_secrets(void **state)
 	run(*state);
 	assert_null(strstr(asked.error, "hunter2"));
 	assert_non_null(strstr(asked.error, "http://127.0.0.1:1/x"));
+	ask_url(*state, &asked, "http://admin:hunter2@127.0.0.1:port/x?token=hunter2", 2000);
+	run(*state);
+	assert_null(strstr(asked.error, "hunter2"));
+	assert_non_null(strstr(asked.error, "127.0.0.1:port/x"));
 }
 
 static void test_cancel_at_once(void **state)
