@@ -83,10 +83,19 @@ static uint8_t balancer_index(struct loader *l, const char *name)
 	int i = profile_balancer(l->profile, name);
 	if (i >= 0)
 		return (uint8_t)i;
-	if (l->profile->n_balancers == PROFILE_BALANCERS_MAX)
+	if (l->profile->n_balancers == PROFILE_BALANCERS_MAX) {
+		conf_error(l->errors, NULL, "balancer \"%s\": a profile has at most %d", name, PROFILE_BALANCERS_MAX);
 		return 0;
+	}
 	l->profile->balancers[l->profile->n_balancers] = copy(name); /* whether the site has it is for check */
 	return (uint8_t)l->profile->n_balancers++;
+}
+
+/* What does not fit is never left out in silence: a floor that is not looked at guards nobody. */
+static void too_many(struct loader *l, const struct conf_node *at, const char *what, size_t most, size_t n)
+{
+	if (n > most)
+		conf_error(l->errors, at, "%s: %zu of them, at most %zu", what, n, most);
 }
 
 /* ---- params, classes, sets ---- */
@@ -166,12 +175,14 @@ static void load_classes(struct loader *l, const struct conf_node *root)
 	p->classes[p->n_classes++] = copy("old");
 	p->classes[p->n_classes++] = copy("new");
 	char **more = list_of(l, root, "classes");
-	for (size_t i = 0; more != NULL && more[i] != NULL; i++) {
+	size_t n = 0;
+	for (; more != NULL && more[n] != NULL; n++) {
 		if (p->n_classes < PROFILE_CLASSES_MAX)
-			p->classes[p->n_classes++] = more[i];
+			p->classes[p->n_classes++] = more[n];
 		else
-			free(more[i]);
+			free(more[n]);
 	}
+	too_many(l, conf_get(root, "classes"), "classes", PROFILE_CLASSES_MAX - 3, n);
 	free(more);
 }
 
@@ -179,6 +190,8 @@ static void load_class_rules(struct loader *l, const struct conf_node *node, str
 {
 	static const char *const keys[] = { "is", "match", NULL };
 	const struct conf_node *rules = conf_list(node, "class", CONF_REQUIRED, l->errors);
+	if (rules != NULL)
+		too_many(l, rules, "class", PROFILE_CLASSES_MAX, rules->n_children);
 	for (size_t i = 0; rules != NULL && i < rules->n_children && set->n_classes < PROFILE_CLASSES_MAX; i++) {
 		const struct conf_node *rule = &rules->children[i];
 		conf_known(rule, keys, l->errors);
@@ -371,6 +384,8 @@ static size_t load_floors(struct loader *l, const struct conf_node *group, const
 	static const char *const overs[] = { "none", "one", NULL };
 	const struct conf_node *list = conf_get(group, key) != NULL ? conf_list(group, key, CONF_REQUIRED, l->errors) : NULL;
 	size_t n = 0;
+	if (list != NULL)
+		too_many(l, list, key, PROFILE_LIST_MAX, list->n_children);
 	for (size_t i = 0; list != NULL && i < list->n_children && n < PROFILE_LIST_MAX; i++) {
 		const struct conf_node *node = &list->children[i];
 		struct floor *floor = &out[n++];
@@ -512,6 +527,8 @@ static void load_captures(struct loader *l, const struct conf_node *node, struct
 {
 	static const char *const keys[] = { "name", "probe", NULL };
 	const struct conf_node *list = conf_get(node, "capture") != NULL ? conf_list(node, "capture", CONF_REQUIRED, l->errors) : NULL;
+	if (list != NULL)
+		too_many(l, list, "capture", PROFILE_LIST_MAX, list->n_children);
 	for (size_t i = 0; list != NULL && i < list->n_children && step->n_captures < PROFILE_LIST_MAX; i++) {
 		const struct conf_node *item = &list->children[i];
 		struct capture *capture = &step->captures[step->n_captures++];
