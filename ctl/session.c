@@ -34,6 +34,38 @@ static void on_interrupt(int signal)
 	interrupted = 1;
 }
 
+/* Names come from databases and configurations as they are: what a terminal would obey is shown as "?". */
+static void text_clean(struct json_object *string)
+{
+	char *text = strdup(json_object_get_string(string)), *to = text;
+	if (text == NULL)
+		abort();
+	for (const unsigned char *from = (const unsigned char *)text; *from != '\0'; from++) {
+		bool c1 = from[0] == 0xc2 && from[1] >= 0x80 && from[1] < 0xa0, c0 = (*from < 0x20 && *from != '\n') || *from == 0x7f;
+		*to++ = c1 || c0 ? '?' : (char)*from;
+		from += c1;
+	}
+	*to = '\0';
+	if (strcmp(text, json_object_get_string(string)) != 0 && !json_object_set_string(string, text))
+		abort();
+	free(text);
+}
+
+static void clean(struct json_object *value)
+{
+	if (json_object_is_type(value, json_type_string))
+		text_clean(value);
+	for (size_t i = 0; json_object_is_type(value, json_type_array) && i < json_object_array_length(value); i++)
+		clean(json_object_array_get_idx(value, i));
+	if (!json_object_is_type(value, json_type_object))
+		return;
+	json_object_object_foreach(value, key, member)
+	{
+		(void)key;
+		clean(member);
+	}
+}
+
 static int say(const char *what, const struct fail *fail, int code)
 {
 	(void)fflush(stdout);
@@ -45,6 +77,8 @@ static int say_error(const struct session *session, const char *verb, const stru
 {
 	struct fail fail;
 	const char *text = NULL, *parameter = NULL;
+	if (!session->json)
+		clean(reply->params);
 	(void)!json_get_str(reply->params, "text", &text, NULL);
 	(void)!json_get_str(reply->params, "parameter", &parameter, NULL);
 	if (session->json)
@@ -55,10 +89,12 @@ static int say_error(const struct session *session, const char *verb, const stru
 
 static void show(const struct session *session, const char *verb, struct json_object *params)
 {
-	if (session->json)
+	if (session->json) {
 		(void)printf("%s\n", json_text(params, NULL));
-	else
+	} else {
+		clean(params);
 		render_for(&render_text, verb)(stdout, params);
+	}
 	(void)fflush(stdout);
 }
 
@@ -203,6 +239,8 @@ static void progress(const char *first, const char *waits, char *out, size_t siz
 static void follow_show(struct session *session, struct follow *follow, struct json_object *params)
 {
 	const char *first = "", *waits = "";
+	if (!session->json)
+		clean(params);
 	(void)!json_get_str(params, "first", &first, NULL);
 	(void)!json_get_str(params, "waits", &waits, NULL);
 	if (session->json) {

@@ -227,6 +227,17 @@ static void test_status_codes(void **state)
 	assert_ptr_equal(strchr(world.text, '\n'), world.text + strlen(world.text) - 1);
 }
 
+/* A schema may be named anything. JSON is for programs and stays as it is. */
+static void test_nothing_that_a_terminal_obeys(void **state)
+{
+	(void)state;
+	world.reply = STATUS("running", "nothing", "{\"name\":\"s/\\u001b[2J\\u009b1m\\u00e9\\u007f\",\"state\":\"running\"}", "");
+	assert_run("status", 0, "s/?[2J?1m\xc3\xa9? ", "");
+	assert_run("--json status", 0, "s/\\u001b[2J", "");
+	world.reply = "{\"text\":\"park: \\u001b]0;x\\u0007\"}";
+	assert_run("pause", 0, "park: ?]0;x?\n", "");
+}
+
 static void test_what_is_sent(void **state)
 {
 	(void)state;
@@ -355,6 +366,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(test_status_codes),
+		TEST(test_nothing_that_a_terminal_obeys),
 		TEST(test_what_is_sent),
 		TEST(test_usage),
 		TEST(test_errors),
