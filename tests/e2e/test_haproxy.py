@@ -211,8 +211,8 @@ def test_a_request_that_never_ends(small, tmp_path, then):
 		else:
 			wait_for_server(lab, "lb1", "ox1", "MAINT")
 			says = "1 requests are still in flight to ox1 in balancer main, and it is to be idle: end them, or wait"
-			lab.wait_until(lambda: unit(lab, "convert/ox1")["text"] == says, 20, "the unit says what it waits for")
-			assert "convert/ox1" in {u["name"] for u in lab.status()["attention"]} and says in lab.upgctl("explain", "convert/ox1").stdout
+			lab.wait_until(lambda: unit(lab, "convert/ox1").get("text") == says, 20, "the unit says what it waits for")
+			assert "convert/ox1" in {u["name"] for u in lab.status()["attention"]} and says in lab.upgctl("explain", "convert/ox1")
 			stays(lambda: unit(lab, "convert/ox1")["step"] == "quiet", 3)
 		lab.fault("health", None, node="ox1")
 	reaches_done(lab)
