@@ -334,7 +334,7 @@ class Lab:
 
 	# users
 
-	def start_users(self, count=200, min_ms=50, max_ms=200, timeout_ms=5000):
+	def start_users(self, count=200, min_ms=50, max_ms=200, timeout_ms=15000):
 		"""Returns when each has its session. Tenants that are off get one user each, of class off."""
 		rows = self.sql("SELECT c.cid, IFNULL(c.enabled, 0), p.db_schema FROM configdb.context c JOIN configdb.context_server2db_pool p USING (cid) ORDER BY c.cid")
 		on = [r for r in rows if r[1] == "1"]
@@ -378,7 +378,7 @@ class Lab:
 	def start_upgd(self, *more, env=None, program=None):
 		"""Returns when its socket answers."""
 		self.upgd = self.procs.start("upgd", [program or self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
-		self.procs.wait(self.upgd, self._upgd_answers, 15, "upgd answers on its socket")
+		self.procs.wait(self.upgd, self._upgd_answers, 60, "upgd answers on its socket")
 
 	def _upgd_answers(self):
 		with socket.socket(socket.AF_UNIX) as s:

@@ -27,8 +27,12 @@ class LabError(Exception):
 	pass
 
 
+SLOW = 2  # every deadline is this much longer than its test says: what is waited for comes at once, or the machine is busy
+
+
 def wait_until(condition, seconds, what, tail=None):
 	"""The condition's first true value; asks every 20 ms. On time-out raises, with tail() as its evidence."""
+	seconds *= SLOW
 	deadline = time.monotonic() + seconds
 	while True:
 		value = condition()

@@ -30,7 +30,7 @@ defaults
 	timeout queue 5s
 	timeout http-request 10s
 	timeout http-keep-alive 60s
-	timeout check 1s
+	timeout check 3s
 	retries 3
 	option redispatch
 	default-server inter 300ms rise 2 fall 2

@@ -21,6 +21,8 @@ import urllib.parse
 
 import pytest
 
+from ports import Ports
+
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = pathlib.Path(os.environ.get("UPGD_BUILD", HERE.parent.parent / "build"))
 CLT = BUILD / "tests/lab/node/lab-clt"
@@ -34,13 +36,10 @@ checkdatabase forceupdatetask unblockdatabase reloadconfiguration upgradeschemat
 pytestmark = pytest.mark.skipif(not CLT.exists(), reason=f"{CLT} is not built")
 
 
-def free_port():
-	with socket.socket() as s:
-		s.bind(("127.0.0.1", 0))
-		return s.getsockname()[1]
+PORTS = Ports()
 
 
-def wait_for(what, condition, seconds=15):
+def wait_for(what, condition, seconds=60):
 	deadline = time.monotonic() + seconds
 	while time.monotonic() < deadline:
 		got = condition()
@@ -52,7 +51,7 @@ def wait_for(what, condition, seconds=15):
 
 class Database:
 	def __init__(self, directory):
-		self.directory, self.port = directory, free_port()
+		self.directory, self.port = directory, PORTS.take()
 		self.socket = directory / "db.sock"
 		self.cnf = directory / "node.cnf"
 		self.cnf.write_text(f"[client]\nsocket={self.socket}\nuser=root\n")
@@ -85,7 +84,7 @@ class Database:
 
 class Node:
 	def __init__(self, lab, name, version, server="oxserver", **properties):
-		self.lab, self.name, self.http, self.rmi = lab, name, free_port(), free_port()
+		self.lab, self.name, self.http, self.rmi = lab, name, PORTS.take(), PORTS.take()
 		self.dir = lab.dir / "nodes" / name
 		for sub in ("etc/plugin", "bin", "fault", f"versions/{version}"):
 			(self.dir / sub).mkdir(parents=True)
@@ -123,7 +122,7 @@ class Node:
 
 	def clt(self, tool, *args, code=0, text=None, **env):
 		process = self.spawn(tool, *args, stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL, **env)
-		out, err = process.communicate(text, timeout=60)
+		out, err = process.communicate(text, timeout=120)
 		assert process.returncode == code, (tool, args, process.returncode, out, err)
 		return out if code == 0 else err
 
@@ -138,7 +137,10 @@ class Node:
 	def kill(self):
 		pid = int((self.dir / "node.pid").read_text())
 		os.kill(pid, signal.SIGKILL)
-		wait_for("death", lambda: self.clt("systemctl", "is-active", "open-xchange", code=3) is not None)
+		self.is_dead()
+
+	def is_dead(self):
+		wait_for("death", lambda: self.spawn("systemctl", "is-active", "open-xchange").wait(60) == 3)
 
 	def is_up(self):
 		try:
@@ -146,7 +148,7 @@ class Node:
 		except OSError:
 			return False
 
-	def request(self, method, path, body=None, headers=None, timeout=10):
+	def request(self, method, path, body=None, headers=None, timeout=30):
 		connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=timeout)
 		connection.request(method, path, body, headers or {})
 		answer = connection.getresponse()
@@ -374,7 +376,7 @@ def test_members_leave_and_dead_ones_are_found(lab):
 
 def test_stop_ends_what_is_in_flight(lab):
 	pid = int((lab.ox1.dir / "node.pid").read_text())
-	lab.ox1.fault("http", "slow:400")
+	lab.ox1.fault("http", "slow:3000")
 	with socket.create_connection(("127.0.0.1", lab.ox1.http)) as s:
 		s.sendall(b"GET /ajax/mail?session=x HTTP/1.1\r\nHost: x\r\n\r\n")
 		wait_for("the request", lambda: lab.ox1.state()["requests"] == 2)
@@ -411,7 +413,7 @@ def test_register_list_unregister(lab):
 def test_exit_codes(lab):
 	lab.ox1.clt("listserver", code=101, ADMIN_PASSWORD="guess")
 	lab.ox1.clt("listserver", "-P", "adminpw", ADMIN_PASSWORD="guess")
-	lab.ox1.clt("listserver", code=105, RMI_HOSTNAME=f"127.0.0.1:{free_port()}")
+	lab.ox1.clt("listserver", code=105, RMI_HOSTNAME=f"127.0.0.1:{PORTS.take()}")
 	lab.ox1.clt("registerserver", code=104)
 	lab.ox1.clt("registerserver", "--nonsense", code=111)
 	lab.ox1.clt("disableschema", "-m", "nosuch", code=1)
@@ -450,7 +452,7 @@ def test_enable_restores_what_was_and_forgets_other_reasons(lab):
 def test_disable_at_several_hosts(lab):
 	cid = lab.enabled("oxdatabase_1")[0]
 	session = lab.ox1.login(cid)[2]["session"]
-	refused = f"127.0.0.1:{lab.ox1.rmi},127.0.0.1:{free_port()}"
+	refused = f"127.0.0.1:{lab.ox1.rmi},127.0.0.1:{PORTS.take()}"
 	lab.ox3.clt("disableschema", "-m", "oxdatabase_1", "-r", refused, code=105)
 	assert cid in lab.enabled("oxdatabase_1"), "all hosts are looked up first"
 	lab.ox3.clt("disableschema", "-m", "oxdatabase_1", "-r", f"127.0.0.1:{lab.ox3.rmi},127.0.0.1:{lab.ox1.rmi}")
@@ -512,7 +514,7 @@ def test_failed_tasks_exit_0_and_are_never_retried(lab):
 def test_second_caller_gets_success_for_nothing(lab):
 	schema = "oxdatabase_1"
 	move(lab, schema)
-	lab.ox3.fault(f"task.{schema}.AddSharedParentFolderTask", "slow:600")
+	lab.ox3.fault(f"task.{schema}.AddSharedParentFolderTask", "slow:5000")
 	first = lab.ox3.spawn("runupdate", "-n", schema)
 	wait_for("LOCKED", lambda: "LOCKED" in lab.tasks(schema))
 	assert lab.ox3.clt("runupdate", "-n", schema) == ""
@@ -528,7 +530,7 @@ def test_kill_leaves_locked(lab):
 	lab.ox3.clt("runupdate", "-n", schema, code=1)
 	tasks = lab.tasks(schema)
 	assert "LOCKED" in tasks and tasks[TASKS + "AddSharedParentFolderTask"] == 1 and TASKS + "CalendarEventAddRDateTask" not in tasks
-	wait_for("death", lambda: lab.ox3.clt("systemctl", "is-active", "open-xchange", code=3) is not None)
+	lab.ox3.is_dead()
 	lab.ox3.start()
 	assert lab.ox3.code(lab.cids(schema)[0]) == "CTX-0007"
 	assert lab.ox3.clt("runupdate", "-n", schema) == "" and len(lab.tasks(schema)) == 9, "locked: success without work"
@@ -593,7 +595,7 @@ def test_upgradeschemata_skips_nothing_and_rolls_nothing_back(lab):
 	lab.db.sql("DELETE FROM configdb.server WHERE server_id=113")
 	lab.ox3.fault("task.oxdatabase_archive.MailAccountOAuthTask", "fail")
 	process = ox1.spawn("upgradeschemata", "-n", "oxserver-new", "-k", "oxdatabase_1", "-H", "127.0.0.1", "-p", str(lab.ox3.rmi))
-	out, _ = process.communicate(timeout=60)
+	out, _ = process.communicate(timeout=120)
 	assert process.returncode in (1, 106) and "Registering the server with name 'oxserver-new'...OK" in out
 	assert "Disabling schema 'oxdatabase_1'...OK" in out, "-k is dead code"
 	down = [s for s in lab.schemata if lab.schemata[s]["contexts"] and not lab.enabled(s)]

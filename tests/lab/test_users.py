@@ -87,7 +87,7 @@ class Judge:
 		self.servers.append(Server(script))
 		return self.servers[-1]
 
-	def start(self, main, secondary=None, users=1, kind="user", timeout_ms=300):
+	def start(self, main, secondary=None, users=1, kind="user", timeout_ms=20000):
 		(self.dir / "users.tsv").write_text("".join(f"u{i}@tenant1.example\tsecret\t1\toxdatabase_1\t{kind}\n" for i in range(users)))
 		argv = [BUILD / "tests/lab/users/lab-users", "--users", "users.tsv", "--json", "users.json", "--log", "users.log", "--main", main.url,
 			"--min-ms", "1", "--max-ms", "5", "--timeout-ms", str(timeout_ms)]
@@ -100,11 +100,11 @@ class Judge:
 			return {}
 
 	def until(self, condition, what):
-		return wait_until(lambda: condition(self.summary()), 10, what, lambda: json.dumps(self.summary()))
+		return wait_until(lambda: condition(self.summary()), 30, what, lambda: json.dumps(self.summary()))
 
 	def stop(self):
 		self.process.terminate()
-		assert self.process.wait(10) == 0
+		assert self.process.wait(60) == 0
 		return self.summary()
 
 
@@ -140,7 +140,7 @@ def test_served(judge):
 ], ids=["5xx", "garbage", "ctx-0012", "unregistered", "mismatch", "no-code", "timeout", "cut", "eof-on-kept-connection"])
 def test_failed_and_not_asked_again(judge, act, text):
 	server = judge.server(answer(SESSION), answer(MAIL), act, answer(MAIL))
-	judge.start(server)
+	judge.start(server, timeout_ms=2000 if act == HANG else 20000)
 	judge.until(lambda s: s.get("ok", 0) > 5, "served again")
 	end = judge.stop()
 	assert end["failed"] == 1 and text in end["last_failures"][0]
