@@ -20,6 +20,12 @@ static const char secret_opening[] = "${secret.";
 
 /* ---- words ---- */
 
+void by_hand_plain(FILE *out, const char *text)
+{
+	for (; *text != '\0'; text++)
+		(void)fputc((unsigned char)*text < 0x20 || *text == 0x7f ? ' ' : *text, out);
+}
+
 static void put_quoted(FILE *out, const char *word, const char *secrets)
 {
 	(void)fputc('"', out);
@@ -489,7 +495,8 @@ static void list_capture(const struct by_hand *h, const char *name)
 	(void)fprintf(h->out, "#   %s: %zu", name, n);
 	for (size_t i = 0; i < n && i < ENTRIES_SHOWN; i++) {
 		struct json_object *cell = json_object_array_get_idx(json_object_array_get_idx(rows, i), 0);
-		(void)fprintf(h->out, "%s%s", i == 0 ? ": " : ", ", cell != NULL ? json_object_get_string(cell) : "NULL");
+		(void)fputs(i == 0 ? ": " : ", ", h->out);
+		by_hand_plain(h->out, cell != NULL ? json_object_get_string(cell) : "NULL");
 	}
 	(void)fputs(n > ENTRIES_SHOWN ? ", ...\n" : "\n", h->out);
 }
@@ -506,11 +513,15 @@ static void say_expected(const struct by_hand *h, const struct probe *probe, str
 		(void)(probe->number == 0 ? fprintf(h->out, "no row may come\n") : fprintf(h->out, "%" PRId64 " row must come\n", probe->number));
 		break;
 	case EXPECT_EQUALS:
-		(void)fprintf(h->out, "%s must be %s\n", at, text);
+		(void)fprintf(h->out, "%s must be ", at);
+		by_hand_plain(h->out, text);
+		(void)fputc('\n', h->out);
 		break;
 	case EXPECT_MATCH:
 	case EXPECT_NOT_MATCH:
-		(void)fprintf(h->out, "%s must %smatch %s\n", at, probe->expect == EXPECT_MATCH ? "" : "not ", text);
+		(void)fprintf(h->out, "%s must %smatch ", at, probe->expect == EXPECT_MATCH ? "" : "not ");
+		by_hand_plain(h->out, text);
+		(void)fputc('\n', h->out);
 		break;
 	case EXPECT_MIN:
 	case EXPECT_MAX:

@@ -20,6 +20,8 @@ struct by_hand {
 	FILE *out;
 };
 
+/* Foreign text inside a comment: it neither ends its line nor speaks to the terminal. */
+void by_hand_plain(FILE *out, const char *text);
 /* The step's action, or its undo, in every place where it must happen. Says as a comment what cannot be said as a command. */
 void by_hand_action(const struct by_hand *hand, const struct step *step, bool undo);
 /* The probe's question, and as a comment what must come of it. */

@@ -137,8 +137,13 @@ static void say_where(const struct runbook *book, const struct by_hand *hand, co
 	} else if (u->state == UNIT_FAILED) {
 		(void)fprintf(hand->out, "# %s%s FAILED: mend the cause first\n", way, step->name);
 	}
-	if (reason != NULL && u->state != UNIT_RUNNING)
-		(void)fprintf(hand->out, "# %.*s\n", (int)strcspn(reason, "\n"), reason);
+	if (reason != NULL && u->state != UNIT_RUNNING) {
+		char *first = memory_need(strndup(reason, strcspn(reason, "\n")));
+		(void)fputs("# ", hand->out);
+		by_hand_plain(hand->out, first);
+		(void)fputc('\n', hand->out);
+		free(first);
+	}
 	if (was_sent(u))
 		wait_for_tasks(hand, step);
 }
