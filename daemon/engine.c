@@ -467,17 +467,14 @@ static void put_rows(struct engine *e, const struct engine_start *start, const s
 static void put_choice(struct engine *e, const struct engine_start *start)
 {
 	struct rollout *r = e->rollout;
+	bool speaks_of[8] = { false }; /* --only: the sets that its names are from */
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		speaks_of[r->rows[i].set] |= r->rows[i].set != 0 && listed(start->only, r->rows[i].name);
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct row *row = &r->rows[r->units[i].row];
 		if (!rollout_stage(r, &r->units[i])->has_pivot)
 			continue;
-		bool wanted = start->only == NULL || listed(start->only, row->name) || row->set == 0;
-		if (start->only != NULL && !wanted) { /* only speaks of the sets its names are from */
-			bool of_set = false;
-			for (uint32_t k = 0; k < r->n_rows && !of_set; k++)
-				of_set = r->rows[k].set == row->set && listed(start->only, r->rows[k].name);
-			wanted = !of_set;
-		}
+		bool wanted = !speaks_of[row->set] || listed(start->only, row->name);
 		if ((!wanted || listed(start->skip, row->name)) && r->units[i].state == UNIT_WAITING)
 			(void)unit_event(r, &e->out, i, UNIT_EV_SKIP, start->actor, wanted ? "--skip" : "--only");
 	}

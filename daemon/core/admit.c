@@ -23,7 +23,7 @@ struct usage {
 	uint32_t total;      /* under way, failed ones too */
 	uint32_t gating;     /* at the gate */
 	uint32_t started;    /* ever */
-	uint32_t host[256];  /* under way by database host */
+	uint32_t host[ROLLOUT_HOSTS_MAX + 1]; /* under way by database host */
 };
 
 static struct why why(enum why_kind kind, int64_t value, int64_t limit)
@@ -58,6 +58,12 @@ static bool uses_slot(const struct unit *u)
 		((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0);
 }
 
+/* 0: none; upgd.conf names no more than fit. */
+static uint32_t host_of(const struct row *row)
+{
+	return row->host <= ROLLOUT_HOSTS_MAX ? row->host : 0;
+}
+
 static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 {
 	memset(usage, 0, sizeof(*usage));
@@ -69,7 +75,7 @@ static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 		usage->gating += gate;
 		if (gate || uses_slot(u)) {
 			usage->total += !gate;
-			usage->host[r->rows[u->row].host & 255]++;
+			usage->host[host_of(&r->rows[u->row])]++;
 		}
 	}
 }
@@ -165,11 +171,11 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 			return (struct why){ .kind = WHY_ORDER, .other = a };
 	}
 	bool mine = r->live[unit].busy == BUSY_GATE || r->live[unit].gate_open; /* counted already */
-	uint32_t on_host = usage->host[row->host & 255] - mine;
+	uint32_t on_host = usage->host[host_of(row)] - mine;
 	if (stage->per_host != 0 && row->host != 0 && on_host >= stage->per_host)
 		return why(WHY_LIMIT, on_host, stage->per_host);
-	int64_t down = facts_tenants_committed(r, unit);
-	if (stage->tenants_down != 0 && stage->has_window && down > 0 && down + row->weight > stage->tenants_down)
+	int64_t down = stage->tenants_down != 0 && stage->has_window ? facts_tenants_committed(r, unit) : 0; /* counts all units: not for nothing */
+	if (down > 0 && down + row->weight > stage->tenants_down)
 		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
 	struct why held = contested_held(r, u->row);
 	if (held.kind == WHY_NONE)
@@ -194,7 +200,7 @@ struct why admit_retry(const struct rollout *r, uint32_t unit)
 	if (u->state == UNIT_SKIPPED || uses_slot(u))
 		return why(WHY_NONE, 0, 0);
 	usage_count(r, u->stage, &usage);
-	uint32_t total = stage->total != 0 ? stage->total : 1, on_host = usage.host[r->rows[u->row].host & 255];
+	uint32_t total = stage->total != 0 ? stage->total : 1, on_host = usage.host[host_of(&r->rows[u->row])];
 	if (usage.total + usage.gating >= total)
 		return why(WHY_LIMIT, usage.total + usage.gating, total);
 	if (stage->per_host != 0 && r->rows[u->row].host != 0 && on_host >= stage->per_host)

@@ -563,7 +563,7 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 static void on_asked(struct rollout *r, struct out *out, const struct event *ev)
 {
 	struct live *live = &r->live[ev->unit];
-	if (live->busy != BUSY_ASK)
+	if (live->busy != BUSY_ASK || r->units[ev->unit].attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
 	if (ev->result == RESULT_OK)
@@ -577,7 +577,7 @@ static void on_asked(struct rollout *r, struct out *out, const struct event *ev)
 static void on_captured(struct rollout *r, struct out *out, const struct event *ev)
 {
 	struct live *live = &r->live[ev->unit];
-	if (live->busy != BUSY_CAPTURE)
+	if (live->busy != BUSY_CAPTURE || r->units[ev->unit].attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
 	if (ev->result == RESULT_OK) {

@@ -106,13 +106,14 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	enum unit_state to;
 	const struct unit *u = &r->units[ev->unit];
 	(void)rollout_unit_name(r, ev->unit, name, sizeof(name));
-	if (may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY))
+	bool gives_up = may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY);
+	if (gives_up)
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), "given up waiting for its answer");
 	if (!unit_next((enum unit_state)u->state, event, &to)) {
 		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
 		return;
 	}
-	struct why held = event == UNIT_EV_RETRY ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
+	struct why held = event == UNIT_EV_RETRY && !gives_up ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
 	if (held.kind != WHY_NONE) {
 		char text[200];
 		answer(out, 1, "%s: %s would be one too many now (%s); retry it later", verb, name,

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROLLOUT_ROWS_MAX = 1 << 20, ROLLOUT_NO_ROW = 0x7fffffff };
+enum { ROLLOUT_ROWS_MAX = 1 << 20, ROLLOUT_HOSTS_MAX = 1024, ROLLOUT_NO_ROW = 0x7fffffff };
 
 /* A row of a set: frozen by the plan (durable). */
 struct row {

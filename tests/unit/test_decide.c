@@ -52,7 +52,7 @@ static void later(uint64_t ms)
 
 static void command(enum command_verb verb, uint16_t step)
 {
-	tell((struct event){ .kind = EVENT_COMMAND, .verb = verb, .unit = RECORD_NO_UNIT, .step = step, .actor = "uid=0" });
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = verb, .unit = 0, .step = step, .actor = "uid=0" });
 }
 
 static struct step run_step(const char *name)
@@ -60,24 +60,39 @@ static struct step run_step(const char *name)
 	return (struct step){ .name = (char *)(uintptr_t)name, .act = { .kind = ACTION_RUN }, .on = { LANE_ON_LOCAL }, .n_on = 1, .resolve = RESOLVE_RERUN };
 }
 
-static void begin(size_t n_steps)
+static void put(struct record rec)
+{
+	rec.seq = r->seq + 1;
+	rec.boot_ms = now;
+	assert_int_equal(rollout_apply(r, &rec), 0);
+}
+
+static void begin_on(size_t n_steps, size_t n_rows, const uint16_t *hosts)
 {
 	stage.n_steps = n_steps;
 	now = 1000;
 	r = rollout_new(&profile, 1);
-	const struct record records[] = { { .seq = 1, .kind = RECORD_START, .unit = RECORD_NO_UNIT, .boot_ms = now },
-		{ .seq = 2, .kind = RECORD_ROW, .unit = 0, .boot_ms = now, .text = "name=cluster\n" },
-		{ .seq = 3, .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT, .boot_ms = now } };
-	for (size_t i = 0; i < 3; i++)
-		assert_int_equal(rollout_apply(r, &records[i]), 0);
+	put((struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	for (uint32_t i = 0; i < n_rows; i++) {
+		char columns[24];
+		(void)snprintf(columns, sizeof(columns), "name=row%u\n", i);
+		put((struct record){ .kind = RECORD_ROW, .unit = i, .lane = hosts != NULL ? hosts[i] : 0, .text = columns });
+	}
+	put((struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
 	rollout_recovered(r);
 	tell((struct event){ .kind = EVENT_TICK });
 	assert_int_equal(r->units[0].state, UNIT_RUNNING);
 }
 
+static void begin(size_t n_steps)
+{
+	begin_on(n_steps, 1, NULL);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
+	stage.n_keep = stage.total = stage.per_host = 0;
 	out_done(&out);
 	rollout_free(r);
 	r = NULL;
@@ -131,11 +146,62 @@ static void a_kill_that_nobody_could_look_for_is_tried_again(void **state)
 	assert_false(wants(EFFECT_KILL)); /* once */
 }
 
+/* More hosts than fit a byte: each has its own limit. */
+static void hosts_are_not_mixed_up(void **state)
+{
+	(void)state;
+	steps[0] = run_step("update");
+	stage.total = 4;
+	stage.per_host = 1;
+	begin_on(1, 4, (const uint16_t[]){ 1, 257, 1024, 1 });
+	assert_int_equal(r->units[1].state, UNIT_RUNNING);
+	assert_int_equal(r->units[2].state, UNIT_RUNNING);
+	assert_int_equal(r->units[3].state, UNIT_WAITING);
+}
+
+/* It was given up, and asked anew: what the first question comes to is of another time. */
+static void an_answer_of_an_earlier_try_is_not_heard(void **state)
+{
+	(void)state;
+	steps[0] = run_step("update");
+	steps[0].skip_if_done = true;
+	begin(1);
+	assert_true(wants(EFFECT_ASK));
+	answer(EVENT_ASKED, RESULT_FAILED);
+	struct event late = { .kind = EVENT_ASKED, .attempt = r->units[0].attempt, .result = RESULT_OK };
+	later(3600000); /* over its time */
+	command(COMMAND_RETRY, 0);
+	assert_int_equal(out.refused, 0);
+	assert_true(wants(EFFECT_ASK));
+	tell(late);
+	assert_int_equal(r->units[0].state, UNIT_RUNNING);
+	assert_int_equal(r->units[0].step, 0);
+	answer(EVENT_ASKED, RESULT_FAILED);
+	assert_true(wants(EFFECT_ACT));
+}
+
+/* It has its place among those under way as long as it is one of them; a refusal changes nothing. */
+static void who_is_late_is_tried_again_in_its_own_place(void **state)
+{
+	(void)state;
+	steps[0] = run_step("update");
+	begin(1);
+	later(3600000);
+	stage.n_keep = 1;
+	stage.keep[0] = (struct floor){ .what = { .constant = 0 }, .bound = { .constant = 1 } }; /* could not start now */
+	command(COMMAND_RETRY, 0);
+	assert_int_equal(out.refused, 0);
+	assert_int_equal(r->units[0].state, UNIT_RUNNING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(an_abort_waits_for_an_approval, teardown),
 		cmocka_unit_test_teardown(a_kill_that_nobody_could_look_for_is_tried_again, teardown),
+		cmocka_unit_test_teardown(hosts_are_not_mixed_up, teardown),
+		cmocka_unit_test_teardown(an_answer_of_an_earlier_try_is_not_heard, teardown),
+		cmocka_unit_test_teardown(who_is_late_is_tried_again_in_its_own_place, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
