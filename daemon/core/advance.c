@@ -690,7 +690,7 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 	const char *text = ev->result == RESULT_OK ? NULL : out_text(out, "verified %" PRId64 " s before, and no longer true after %s: it %s: %s",
 		(r->wall - u->since_ms) / 1000, name, what, ev->text != NULL ? ev->text : "?");
 	bool is_done = u->state == UNIT_DONE;
-	if (text != NULL && is_done && rollout_stage(r, u)->again) {
+	if (text != NULL && is_done && rollout_stage(r, u)->again && r->state == ROLLOUT_RUNNING) { /* an abort would never start it */
 		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
 		return;
 	}
@@ -705,7 +705,7 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 
 void advance_answer(struct rollout *r, struct out *out, const struct event *ev)
 {
-	if (ev->unit >= r->n_units)
+	if (ev->unit >= r->n_units || rollout_is_over(r))
 		return;
 	const struct unit *u = &r->units[ev->unit];
 	if (ev->kind == EVENT_RECHECKED) {

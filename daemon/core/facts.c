@@ -179,7 +179,7 @@ uint64_t facts_age(const struct rollout *r)
 	for (size_t i = 0; i < r->profile->n_balancers; i++)
 		if (r->facts.servers_at[i] < oldest)
 			oldest = r->facts.servers_at[i];
-	return oldest == UINT64_MAX ? 0 : oldest;
+	return oldest == UINT64_MAX ? r->now : oldest; /* nothing is observed: nothing is old */
 }
 
 /* ---- database servers ---- */

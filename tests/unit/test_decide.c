@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Rules that the one profile of the simulator has no steps for. */
 #include "daemon/core/decide.h"
+#include "daemon/core/facts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,12 +37,17 @@ static bool wants(enum effect_kind kind)
 	return false;
 }
 
-/* The answer to what is under way for the one unit. */
+/* The answer to what is under way for a unit. */
+static void answer_of(uint32_t unit, enum event_kind kind, enum result result)
+{
+	const struct unit *u = &r->units[unit];
+	tell((struct event){ .kind = kind, .unit = unit, .step = u->step, .dir = u->dir, .attempt = u->attempt, .lane = u->lane[0], .seq = u->intent[0],
+		.result = result, .text = "it is so" });
+}
+
 static void answer(enum event_kind kind, enum result result)
 {
-	const struct unit *u = &r->units[0];
-	tell((struct event){ .kind = kind, .step = u->step, .dir = u->dir, .attempt = u->attempt, .lane = u->lane[0], .seq = u->intent[0],
-		.result = result, .text = "it is so" });
+	answer_of(0, kind, result);
 }
 
 static void later(uint64_t ms)
@@ -93,6 +99,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	stage.n_keep = stage.total = stage.per_host = 0;
+	stage.again = false;
 	out_done(&out);
 	rollout_free(r);
 	r = NULL;
@@ -194,6 +201,62 @@ static void who_is_late_is_tried_again_in_its_own_place(void **state)
 	assert_int_equal(r->units[0].state, UNIT_RUNNING);
 }
 
+/* Nothing is observed where a profile has no rows but the cluster's: nothing is waited for either. */
+static void a_profile_of_the_cluster_alone_ends(void **state)
+{
+	(void)state;
+	steps[0] = run_step("update");
+	begin(1);
+	answer(EVENT_ACTED, RESULT_OK);
+	answer(EVENT_VERIFIED, RESULT_OK);
+	later(5000);
+	assert_int_equal(r->state, ROLLOUT_DONE);
+}
+
+static void server_is(const char *identity)
+{
+	(void)facts_host(r, true, 0, "configdb");
+	tell((struct event){ .kind = EVENT_HOST, .text = identity, .value = 1 });
+}
+
+/* One unit is done and checked again after a failover, the other is under way; then somebody aborts. */
+static void check_again_and_abort(void)
+{
+	steps[0] = run_step("update");
+	stage.total = 2;
+	stage.again = true;
+	begin_on(1, 2, NULL);
+	server_is("db1");
+	answer(EVENT_ACTED, RESULT_OK);
+	answer(EVENT_VERIFIED, RESULT_OK);
+	server_is("db2");
+	assert_true(wants(EFFECT_RECHECK));
+	r->facts.databases[0].trouble_at = 0;
+	command(COMMAND_ABORT, 0);
+}
+
+static void what_is_over_is_not_opened_again(void **state)
+{
+	(void)state;
+	check_again_and_abort();
+	answer_of(1, EVENT_ACTED, RESULT_OK);
+	answer_of(1, EVENT_VERIFIED, RESULT_OK);
+	later(5000);
+	assert_int_equal(r->state, ROLLOUT_ABORTED);
+	answer(EVENT_RECHECKED, RESULT_FAILED);
+	assert_int_equal(out.n_records, 0);
+	assert_int_equal(r->units[0].state, UNIT_DONE);
+}
+
+/* Opened again it would never be started, and be called so. */
+static void an_abort_names_what_a_failover_lost(void **state)
+{
+	(void)state;
+	check_again_and_abort();
+	answer(EVENT_RECHECKED, RESULT_FAILED);
+	assert_int_equal(r->units[0].state, UNIT_FAILED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +265,9 @@ int main(void)
 		cmocka_unit_test_teardown(hosts_are_not_mixed_up, teardown),
 		cmocka_unit_test_teardown(an_answer_of_an_earlier_try_is_not_heard, teardown),
 		cmocka_unit_test_teardown(who_is_late_is_tried_again_in_its_own_place, teardown),
+		cmocka_unit_test_teardown(a_profile_of_the_cluster_alone_ends, teardown),
+		cmocka_unit_test_teardown(what_is_over_is_not_opened_again, teardown),
+		cmocka_unit_test_teardown(an_abort_names_what_a_failover_lost, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
