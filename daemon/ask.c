@@ -154,8 +154,8 @@ static bool of_window(const struct stage *stage, uint16_t probe)
 }
 
 /*
- * Of steps that are finished: what they verified in databases and still must be so. That the tenants are off was to be true while the
- * window was open; not once its last step has begun to give them back.
+ * Of steps that are finished: what they verified in databases and still must be so; in an open window whatever they verified. What waits
+ * for the world verified nothing of its own.
  */
 void ask_recheck(struct flight *f)
 {
@@ -164,13 +164,15 @@ void ask_recheck(struct flight *f)
 	const struct stage *stage = rollout_stage(r, u);
 	bool is_done = u->state == UNIT_DONE;
 	size_t n_steps = is_done ? stage->n_steps : u->step, n = 0;
-	bool closing = is_done || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
-	bool in_window = !closing && (u->flags & UNIT_WINDOW) != 0;
+	bool closing = is_done || (u->flags & UNIT_WINDOW) == 0 || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
+	bool in_window = false;
 	uint16_t probes[PROFILE_STEPS_MAX * PROFILE_LIST_MAX], steps[PROFILE_STEPS_MAX * PROFILE_LIST_MAX];
 	for (size_t s = 0; s < n_steps; s++) {
 		const struct step *step = &stage->steps[s];
+		in_window |= step->window == WINDOW_OPEN && (u->flags & UNIT_WINDOW) != 0;
 		for (size_t i = 0; i < step->n_verify && step->act.kind != ACTION_NONE; i++) {
-			if (r->profile->probes[step->verify[i]].kind != PROBE_SQL || (!in_window && of_window(stage, step->verify[i])))
+			bool is_over = closing && of_window(stage, step->verify[i]);
+			if (is_over || (r->profile->probes[step->verify[i]].kind != PROBE_SQL && !in_window))
 				continue;
 			probes[n] = step->verify[i];
 			steps[n++] = (uint16_t)s;

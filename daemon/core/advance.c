@@ -302,6 +302,27 @@ static void fence_release(struct rollout *r, struct out *out, uint32_t unit, con
 	step_end(r, out, unit, STEP_SKIPPED, "left in maintenance: a person had it so");
 }
 
+/*
+ * A person may have undone by hand what a window stands on while nobody watched it: after a restart, a `pause --now`, or a failure. It is
+ * asked again before anything else is done there; update tasks on enabled tenants are past mending. Nothing is asked on the way back, which
+ * enables them.
+ */
+static bool in_doubt(const struct rollout *r, const struct unit *u)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	bool is_open = false;
+	if ((u->flags & UNIT_WINDOW) == 0 || u->dir == DIR_UNDO || (u->sure_seq != 0 && u->sure_seq > r->doubt_seq))
+		return false;
+	for (size_t i = 0; i < u->step && !is_open; i++)
+		is_open = stage->steps[i].window == WINDOW_OPEN;
+	return is_open;
+}
+
+static bool needs_recheck(const struct rollout *r, const struct unit *u)
+{
+	return (u->flags & UNIT_RECHECK) != 0 || (u->state == UNIT_RUNNING && in_doubt(r, u));
+}
+
 static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct unit *u = &r->units[unit];
@@ -314,7 +335,7 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, "abort");
 	if (step_is_held(r, out, unit))
 		return false;
-	if ((u->flags & UNIT_RECHECK) != 0)
+	if (needs_recheck(r, u))
 		return advance_recheck(r, out, unit);
 	if (live->retry_at > r->now) {
 		out_wake(out, live->retry_at);
@@ -451,6 +472,8 @@ bool advance_unit(struct rollout *r, struct out *out, uint32_t unit)
 	case PHASE_ACT:
 		if (u->dir == DIR_DO && step->act.kind == ACTION_WAIT)
 			return wait_step(r, out, unit, step);
+		if (in_doubt(r, u)) /* it may never have been sent: then this begins it */
+			return advance_recheck(r, out, unit);
 		return send_again(r, out, unit);
 	case PHASE_VERIFY:
 		if (r->live[unit].retry_at > r->now) {
@@ -658,7 +681,7 @@ bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct live *live = &r->live[unit];
 	const struct unit *u = &r->units[unit];
-	if ((u->flags & UNIT_RECHECK) == 0 || live->busy != BUSY_NO)
+	if (!needs_recheck(r, u) || live->busy != BUSY_NO)
 		return false;
 	if (live->retry_at > r->now) {
 		out_wake(out, live->retry_at);
@@ -672,6 +695,18 @@ bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
 	return send_question(r, out, unit, EFFECT_RECHECK, BUSY_RECHECK);
 }
 
+/* What is said of what does not hold any more. */
+static const char *recheck_text(const struct rollout *r, struct out *out, const struct event *ev)
+{
+	const struct unit *u = &r->units[ev->unit];
+	const char *what = ev->text != NULL ? ev->text : "?";
+	if ((u->flags & UNIT_RECHECK) == 0)
+		return out_text(out, "verified in its window, and no longer true after nobody watched it (a restart, a pause or a failure): %s", what);
+	const struct known_host *known = changed_host(r, u->row);
+	return out_text(out, "verified %" PRId64 " s before, and no longer true after %s: it %s: %s", (r->wall - u->since_ms) / 1000,
+		known != NULL ? known->name : "its database", known == NULL || known->change == HOST_OTHER ? "is another server now" : "began anew", what);
+}
+
 static void on_rechecked(struct rollout *r, struct out *out, const struct event *ev)
 {
 	const struct unit *u = &r->units[ev->unit];
@@ -679,19 +714,19 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 	if (live->busy != BUSY_RECHECK)
 		return;
 	live->busy = BUSY_NO;
-	if ((u->flags & UNIT_RECHECK) == 0)
+	if (!needs_recheck(r, u))
 		return;
 	if (ev->result == RESULT_UNKNOWN || (ev->result == RESULT_FAILED && facts_host_trouble(r, u->row, live->asked_at) != NULL)) {
 		wait_unanswered(r, out, ev->unit, ev->text);
 		return;
 	}
-	const struct known_host *known = changed_host(r, u->row);
-	const char *name = known != NULL ? known->name : "its database", *what = known == NULL || known->change == HOST_OTHER ? "is another server now" : "began anew";
-	const char *text = ev->result == RESULT_OK ? NULL : out_text(out, "verified %" PRId64 " s before, and no longer true after %s: it %s: %s",
-		(r->wall - u->since_ms) / 1000, name, what, ev->text != NULL ? ev->text : "?");
-	bool is_done = u->state == UNIT_DONE;
-	if (text != NULL && is_done && rollout_stage(r, u)->again && r->state == ROLLOUT_RUNNING) { /* an abort would never start it */
+	const char *text = ev->result == RESULT_OK ? NULL : recheck_text(r, out, ev);
+	if (text != NULL && u->state == UNIT_DONE && rollout_stage(r, u)->again && r->state == ROLLOUT_RUNNING) { /* an abort would never start it */
 		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
+		return;
+	}
+	if (text != NULL && u->phase == PHASE_ACT) { /* sent, or not: who retries it is asked the same again */
+		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL, out_text(out, "%s; nobody knows what its action did", text));
 		return;
 	}
 	struct record *rec = out_record(r, out, RECORD_CHECKED, ev->unit);

@@ -113,6 +113,7 @@ static int apply_planned(struct rollout *r, const struct record *rec)
 static int apply_epoch(struct rollout *r, const struct record *rec)
 {
 	r->epoch = rec->epoch;
+	r->doubt_seq = rec->seq;
 	return 0;
 }
 
@@ -173,6 +174,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 		u->flags |= UNIT_WINDOW;
 		u->window_open_ms = r->steady_ms;
 		u->window_close_ms = 0;
+		u->sure_seq = rec->seq;
 	}
 	if (step->pivot)
 		u->flags |= UNIT_PIVOT;
@@ -286,6 +288,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		else if (u->attempt < UINT8_MAX)
 			u->attempt++;
 		u->dir = DIR_DO;
+		u->sure_seq = 0;
 		u->flags &= (uint16_t)~UNIT_MUTED;
 		u->flags |= UNIT_STARTED;
 		break;
@@ -367,6 +370,7 @@ static int apply_checked(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
 	u->flags &= (uint16_t)~UNIT_RECHECK;
+	u->sure_seq = rec->seq;
 	if (rec->code == 0)
 		return 0;
 	bool window = (u->flags & UNIT_WINDOW) != 0;
@@ -392,7 +396,8 @@ static int apply_pause(struct rollout *r, const struct record *rec)
 
 static int apply_resume(struct rollout *r, const struct record *rec)
 {
-	(void)rec;
+	if (r->paused_now)
+		r->doubt_seq = rec->seq;
 	r->paused = r->paused_now = false;
 	r->until_stage = -1;
 	r->until_unit = RECORD_NO_UNIT;
@@ -404,7 +409,8 @@ static int apply_resume(struct rollout *r, const struct record *rec)
 
 static int apply_abort(struct rollout *r, const struct record *rec)
 {
-	(void)rec;
+	if (r->paused_now)
+		r->doubt_seq = rec->seq;
 	r->state = ROLLOUT_ABORTING;
 	r->paused = r->paused_now = false;
 	return 0;

@@ -148,7 +148,7 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 	if (what == NULL)
 		what = &dummy;
 	*what = "scalars";
-	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->steady_ms != b->steady_ms || a->boot_offset != b->boot_offset || a->state != b->state || a->paused != b->paused || a->paused_now != b->paused_now ||
+	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->doubt_seq != b->doubt_seq || a->steady_ms != b->steady_ms || a->boot_offset != b->boot_offset || a->state != b->state || a->paused != b->paused || a->paused_now != b->paused_now ||
 		a->on_failure_continue != b->on_failure_continue || a->approve_all != b->approve_all ||
 		a->started_ms != b->started_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
 		a->until_stage != b->until_stage || a->n_rows != b->n_rows || a->n_units != b->n_units)

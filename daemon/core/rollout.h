@@ -65,6 +65,7 @@ struct unit {
 	uint16_t flags;     /* enum unit_flag */
 	uint8_t lost;       /* attempts of the step at hand that do not count: the answer was lost, or the database was */
 	uint64_t last_seq;  /* newest record of this unit */
+	uint64_t sure_seq;  /* what was verified in its window was so at that record: its opening, or when it was asked again; 0: to be asked */
 	int64_t since_ms;   /* wall: of the state */
 	int64_t step_ms;    /* steady: the step at hand was sent */
 	int64_t window_open_ms, window_close_ms; /* steady; 0: never */
@@ -173,6 +174,7 @@ struct rollout {
 	const struct profile *profile; /* borrowed */
 	uint32_t id, epoch;
 	uint64_t seq;
+	uint64_t doubt_seq;       /* a restart, or the end of `pause --now`: nobody watched the windows that were open */
 	uint8_t state;            /* enum rollout_state */
 	bool paused, paused_now, on_failure_continue, approve_all; /* paused_now: inside windows too */
 	uint64_t approved[PROFILE_STAGES_MAX]; /* bits of steps */
