@@ -162,7 +162,7 @@ void ask_recheck(struct flight *f)
 	const struct rollout *r = flight_rollout(f);
 	const struct unit *u = &r->units[f->effect.unit];
 	const struct stage *stage = rollout_stage(r, u);
-	bool is_done = u->state == UNIT_DONE;
+	bool is_done = u->state == UNIT_DONE || u->state == UNIT_WAITING; /* was, and may be again */
 	size_t n_steps = is_done ? stage->n_steps : u->step, n = 0;
 	bool closing = is_done || (u->flags & UNIT_WINDOW) == 0 || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
 	bool in_window = false;

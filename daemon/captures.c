@@ -56,10 +56,10 @@ void captures_done(struct captures *c)
 	*c = (struct captures){ 0 };
 }
 
-/* An abort undoes finished units too, and then needs what was before; what was verified may have to be verified again. */
+/* An abort undoes finished units too, and then needs what was before; what was verified may have to be verified again, also of one that was opened again. */
 static bool is_over(const struct record *rec)
 {
-	return rec->code == UNIT_WAITING || rec->code == UNIT_UNDONE;
+	return rec->code == UNIT_UNDONE;
 }
 
 void captures_applied(struct captures *c, const struct rollout *r, const struct record *rec)

@@ -104,6 +104,13 @@ static int comes_after(const struct rollout *r, uint8_t s)
 	return -1;
 }
 
+bool admit_may_be_done(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct fact_row *fact = &r->facts.rows[u->row];
+	return u->state == UNIT_WAITING && (u->flags & UNIT_RECHECK) != 0 && fact->known && fact->class_ == CLASS_NEW && !r->live[unit].asked;
+}
+
 bool admit_is_open(const struct rollout *r, uint8_t stage)
 {
 	return comes_after(r, stage) < 0;
@@ -158,6 +165,16 @@ static struct why contested_held(const struct rollout *r, uint32_t row)
 	return why(WHY_NONE, 0, 0);
 }
 
+/* One alone may be more than the limit, or it would never be done. */
+static struct why tenants_held(const struct rollout *r, uint32_t unit)
+{
+	const struct stage *stage = rollout_stage(r, &r->units[unit]);
+	if (stage->tenants_down == 0 || !stage->has_window)
+		return why(WHY_NONE, 0, 0); /* it counts all units: not for nothing */
+	int64_t down = facts_tenants_committed(r, unit), weight = facts_weight(r, r->units[unit].row);
+	return down > 0 && down + weight > stage->tenants_down ? why(WHY_LIMIT, down + weight, stage->tenants_down) : why(WHY_NONE, 0, 0);
+}
+
 /* What holds this one unit. */
 static struct why unit_held(const struct rollout *r, uint32_t unit, const struct usage *usage)
 {
@@ -174,15 +191,16 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 	uint32_t on_host = usage->host[host_of(row)] - mine;
 	if (stage->per_host != 0 && row->host != 0 && on_host >= stage->per_host)
 		return why(WHY_LIMIT, on_host, stage->per_host);
-	int64_t down = stage->tenants_down != 0 && stage->has_window ? facts_tenants_committed(r, unit) : 0; /* counts all units: not for nothing */
-	if (down > 0 && down + row->weight > stage->tenants_down)
-		return why(WHY_LIMIT, down + row->weight, stage->tenants_down);
-	struct why held = contested_held(r, u->row);
+	struct why held = tenants_held(r, unit);
+	if (held.kind == WHY_NONE)
+		held = contested_held(r, u->row);
 	if (held.kind == WHY_NONE)
 		held = facts_host_held(r, u->row);
 	bool far = stage->takes_out || stage->fence >= 0; /* what starts with something that the node itself must do */
 	if (held.kind == WHY_NONE && far && row->set == r->profile->set_node && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].up && !row->aside)
 		held = (struct why){ .kind = WHY_PLACE, .other = u->row };
+	if (held.kind == WHY_NONE && admit_may_be_done(r, unit))
+		held = r->live[unit].why.kind == WHY_UNKNOWN ? r->live[unit].why : why(WHY_UNKNOWN, 0, 0);
 	if (held.kind == WHY_NONE && r->profile->sets[row->set].from == SET_SQL && r->facts.rows_at[row->set] != 0 && !r->facts.rows[u->row].known)
 		held = (struct why){ .kind = WHY_GONE, .other = u->row };
 	uint32_t fence = held.kind == WHY_NONE || held.kind == WHY_PLACE ? fence_of(r, u->row) : RECORD_NO_UNIT;
@@ -205,7 +223,10 @@ struct why admit_retry(const struct rollout *r, uint32_t unit)
 		return why(WHY_LIMIT, usage.total + usage.gating, total);
 	if (stage->per_host != 0 && r->rows[u->row].host != 0 && on_host >= stage->per_host)
 		return why(WHY_LIMIT, on_host, stage->per_host);
-	struct why held = floors_held(r, stage, unit);
+	struct why held = tenants_held(r, unit);
+	if (held.kind != WHY_NONE)
+		return held;
+	held = floors_held(r, stage, unit);
 	return held.kind == WHY_FLOOR && (u->flags & UNIT_PIVOT) == 0 ? held : why(WHY_NONE, 0, 0);
 }
 
@@ -228,11 +249,7 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 	struct record *rec = out_record(r, out, RECORD_ADMIT, unit);
 	rec->step = 0;
 	const struct fact_row *fact = &r->facts.rows[u->row];
-	rec->value = r->rows[u->row].weight;
-	if (fact->known && fact->tenants > rec->value)
-		rec->value = fact->tenants;
-	if (fact->known && fact->weight > rec->value)
-		rec->value = fact->weight; /* disabled ones move too */
+	rec->value = facts_weight(r, u->row);
 	rec->code = fact->known ? fact->class_ : r->rows[u->row].class_;
 	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
 		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));

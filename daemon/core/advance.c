@@ -711,7 +711,7 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 {
 	const struct unit *u = &r->units[ev->unit];
 	struct live *live = &r->live[ev->unit];
-	if (live->busy != BUSY_RECHECK)
+	if (live->busy != BUSY_RECHECK || u->attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
 	if (!needs_recheck(r, u))
@@ -721,6 +721,14 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 		return;
 	}
 	const char *text = ev->result == RESULT_OK ? NULL : recheck_text(r, out, ev);
+	if (u->state == UNIT_WAITING && text != NULL) {
+		live->asked = true;
+		return;
+	}
+	if (u->state == UNIT_WAITING) {
+		(void)unit_event(r, out, ev->unit, UNIT_EV_ADOPT, NULL, "observed as new once more, and what was verified is so");
+		return;
+	}
 	if (text != NULL && u->state == UNIT_DONE && rollout_stage(r, u)->again && r->state == ROLLOUT_RUNNING) { /* an abort would never start it */
 		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
 		return;

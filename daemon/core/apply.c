@@ -272,14 +272,14 @@ static void canary_note(struct rollout *r, const struct unit *u)
 static int apply_unit(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	bool was_back = u->dir == DIR_UNDO || u->state == UNIT_FENCED, was_waiting = u->state == UNIT_WAITING;
+	bool was_back = u->dir == DIR_UNDO || u->state == UNIT_FENCED, was_waiting = u->state == UNIT_WAITING, was_done = u->state == UNIT_DONE;
 	if (rec->code >= UNIT_STATES)
 		return -EUCLEAN;
 	unit_state(u, rec, (enum unit_state)rec->code);
 	switch (rec->code) {
 	case UNIT_WAITING:
 		unit_restart(u);
-		u->flags &= UNIT_RECHECK; /* what was verified was lost: its row does not show that, and is no reason to take it as done */
+		u->flags = was_done ? UNIT_RECHECK : 0; /* opened again: finished once more only when what was verified is so */
 		u->captured = u->touched = 0;
 		break;
 	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */
@@ -299,7 +299,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	case UNIT_DONE:
 		u->flags &= (uint16_t)~(UNIT_FENCE | UNIT_FENCE_THEIRS);
 		if (was_waiting)
-			u->flags |= UNIT_ADOPTED;
+			u->flags = (u->flags & (uint16_t)~UNIT_RECHECK) | UNIT_ADOPTED;
 		break;
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;

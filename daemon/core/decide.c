@@ -12,8 +12,8 @@
 
 /*
  * A finished unit whose row is observed, later than anything we did, as it was before: a tenant came in by a side door, or an action that
- * nobody waited for any more came after all and disabled them. A row without any tenant is nobody's. Once a person has mended it, it is
- * finished again.
+ * nobody waited for any more came after all and disabled them. A row without any tenant is nobody's. Once a person has mended it, what was
+ * verified is asked again, and it is finished again (admit_may_be_done()).
  */
 static void reopen(struct rollout *r, struct out *out)
 {
@@ -27,12 +27,9 @@ static void reopen(struct rollout *r, struct out *out)
 			continue;
 		const char *seen = r->profile->classes[fact->class_];
 		bool again = (stage->where & (1u << fact->class_)) != 0;
-		bool was_done = u->state == UNIT_WAITING && u->window_close_ms != 0 && (u->flags & UNIT_RECHECK) == 0;
 		if (u->state == UNIT_DONE && again && (fact->tenants > 0 || fact->weight > 0))
 			(void)unit_event(r, out, i, UNIT_EV_REOPEN, NULL, out_text(out, "observed as %s again, %u tenants", seen,
 				fact->tenants > fact->weight ? fact->tenants : fact->weight));
-		else if (was_done && fact->class_ == CLASS_NEW && !again)
-			(void)unit_event(r, out, i, UNIT_EV_ADOPT, NULL, out_text(out, "observed as %s once more", seen));
 	}
 }
 
@@ -120,7 +117,8 @@ static bool pump_rechecks(struct rollout *r, struct out *out)
 	for (uint32_t i = 0; i < r->n_units; i++)
 		open += r->live[i].busy == BUSY_RECHECK;
 	for (uint32_t i = 0; i < r->n_units && open < AT_ONCE && r->state == ROLLOUT_RUNNING; i++) {
-		bool asked = r->units[i].state == UNIT_DONE && advance_recheck(r, out, i);
+		bool may_be_done = r->units[i].state == UNIT_DONE || admit_may_be_done(r, i);
+		bool asked = may_be_done && advance_recheck(r, out, i);
 		open += asked;
 		moved |= asked;
 	}

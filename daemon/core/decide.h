@@ -129,6 +129,7 @@ struct why admit_retry(const struct rollout *r, uint32_t unit);             /* a
 bool outcome_step(struct rollout *r, struct out *out);                     /* abort's progress and the end */
 void command_run(struct rollout *r, struct out *out, const struct event *event);
 bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit);    /* a finished unit; true: asked */
+bool admit_may_be_done(const struct rollout *r, uint32_t unit);             /* was opened again, and its row looks finished: asked before it starts */
 bool admit_is_open(const struct rollout *r, uint8_t stage);                 /* what it comes after and needs is there */
 
 /* ---- fence.c ---- */

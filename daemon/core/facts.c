@@ -157,15 +157,37 @@ int64_t facts_tenants_down(const struct rollout *r)
 	return down;
 }
 
+int64_t facts_weight(const struct rollout *r, uint32_t row)
+{
+	const struct fact_row *fact = &r->facts.rows[row];
+	uint32_t weight = r->rows[row].weight;
+	if (fact->known && fact->tenants > weight)
+		weight = fact->tenants;
+	if (fact->known && fact->weight > weight)
+		weight = fact->weight;
+	return weight;
+}
+
+/* Its window is ahead of it, for the first time or once more. */
+static bool will_open(const struct rollout *r, const struct unit *u)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	for (size_t i = u->step; i < stage->n_steps; i++)
+		if (stage->steps[i].window == WINDOW_OPEN)
+			return true;
+	return false;
+}
+
 int64_t facts_tenants_committed(const struct rollout *r, uint32_t except)
 {
 	int64_t down = 0;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
-		bool opens = rollout_stage(r, u)->has_window && u->state == UNIT_RUNNING && u->window_close_ms == 0;
+		bool opens = u->state == UNIT_RUNNING && will_open(r, u);
 		bool gate = u->state == UNIT_WAITING && rollout_stage(r, u)->has_window && (r->live[i].busy == BUSY_GATE || r->live[i].gate_open);
-		if (i != except && ((u->flags & UNIT_WINDOW) != 0 || opens || gate))
-			down += r->rows[u->row].weight;
+		bool window = (u->flags & UNIT_WINDOW) != 0 && u->state != UNIT_PARKED; /* given up: it would hold the others for ever */
+		if (i != except && (window || opens || gate))
+			down += gate ? facts_weight(r, u->row) : r->rows[u->row].weight;
 	}
 	return down;
 }

@@ -19,6 +19,8 @@ enum floor_verdict facts_floor(const struct rollout *r, const struct floor *floo
 int64_t facts_tenants_down(const struct rollout *r);
 
 /* The same, and tenants of units that have started and will open their window, or are about to start; without the unit in question. */
+/* Tenants of a row, by the plan or by the last look, disabled ones too: they move with the others. */
+int64_t facts_weight(const struct rollout *r, uint32_t row);
 int64_t facts_tenants_committed(const struct rollout *r, uint32_t except);
 
 /* The oldest observation behind what is known, boot ms; 0: something was never seen. */

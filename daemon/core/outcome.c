@@ -70,8 +70,9 @@ static bool may_still_move(const struct rollout *r)
 			return true;
 		for (uint32_t k = 0; stage == WHY_NONE && k < r->n_order[s]; k++) {
 			uint32_t unit = r->order[s][k];
-			enum why_kind kind = r->live[unit].why.kind;
-			if (r->units[unit].state == UNIT_WAITING && kind != WHY_ORDER && kind != WHY_FLOOR)
+			const struct why *why = &r->live[unit].why;
+			bool parked = why->kind == WHY_FENCED && r->units[why->other].state == UNIT_PARKED; /* somebody gave up letting it in */
+			if (r->units[unit].state == UNIT_WAITING && why->kind != WHY_ORDER && why->kind != WHY_FLOOR && !parked)
 				return true;
 		}
 	}

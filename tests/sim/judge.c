@@ -82,6 +82,9 @@ static uint64_t goal(const struct sim *s)
 static void judge_done(struct sim *s, const struct rollout *r)
 {
 	bool by_hand = false;
+	for (unsigned i = 0; i < WORLD_HOSTS; i++)
+		if (s->world.hosts[i].server != 0 && s->world.now < s->world.hosts[i].away_until + 6000)
+			return; /* a failover of the last moment: nobody has met the new server yet */
 	world_check_done(&s->world, r);
 	for (int p = 0; p < WORLD_PROCESSES; p++)
 		for (uint32_t n = 0; n < s->world.n_nodes; n++)
@@ -105,7 +108,7 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		enum why_kind kind = r->live[i].why.kind;
 		const struct row *row = &r->rows[r->units[i].row];
-		if (kind == WHY_PLACE && row->set == 2 && s->world.schemata[row->rank].late)
+		if (kind == WHY_PLACE && row->set == 2 && (s->world.schemata[row->rank].late || s->world.schemata[row->rank].lost))
 			return true; /* made on the old fleet when its last node was on its way */
 		if (kind == WHY_CONTESTED || kind == WHY_APPROVAL || (kind == WHY_CHECK && is_signed(s, r->live[i].text)))
 			return true;

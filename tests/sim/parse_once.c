@@ -13,37 +13,44 @@ void __real_profile_free(struct profile *profile);
 struct profile *__wrap_profile_parse(const char *text, const char *name, const char *const *params, struct conf_errors *errors, struct fail *fail);
 void __wrap_profile_free(struct profile *profile);
 
-static struct profile *kept;
-static char *kept_text;
-static char *kept_params[64];
+enum { KEPT_MAX = 8, PARAMS_MAX = 64 };
+static struct kept {
+	struct profile *profile;
+	char *text, *params[PARAMS_MAX];
+} kept[KEPT_MAX];
+static size_t n_kept;
 
-static bool same(const char *text, const char *const *params)
+static bool same(const struct kept *k, const char *text, const char *const *params)
 {
-	if (kept == NULL || strcmp(kept_text, text) != 0)
+	if (strcmp(k->text, text) != 0)
 		return false;
 	size_t i = 0;
-	for (; params[i] != NULL && i < 63; i++)
-		if (kept_params[i] == NULL || strcmp(kept_params[i], params[i]) != 0)
+	for (; params[i] != NULL && i < PARAMS_MAX - 1; i++)
+		if (k->params[i] == NULL || strcmp(k->params[i], params[i]) != 0)
 			return false;
-	return kept_params[i] == NULL;
+	return k->params[i] == NULL;
 }
 
 struct profile *__wrap_profile_parse(const char *text, const char *name, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
-	if (params != NULL && same(text, params))
-		return kept;
+	for (size_t i = 0; params != NULL && i < n_kept; i++)
+		if (same(&kept[i], text, params))
+			return kept[i].profile;
 	struct profile *profile = __real_profile_parse(text, name, params, errors, fail);
-	if (kept == NULL && profile != NULL && params != NULL) {
-		kept = profile;
-		kept_text = strdup(text);
-		for (size_t i = 0; params[i] != NULL && i < 63; i++)
-			kept_params[i] = strdup(params[i]);
-	}
+	if (n_kept == KEPT_MAX || profile == NULL || params == NULL)
+		return profile;
+	struct kept *k = &kept[n_kept++];
+	k->profile = profile;
+	k->text = strdup(text);
+	for (size_t i = 0; params[i] != NULL && i < PARAMS_MAX - 1; i++)
+		k->params[i] = strdup(params[i]);
 	return profile;
 }
 
 void __wrap_profile_free(struct profile *profile)
 {
-	if (profile != kept)
-		__real_profile_free(profile);
+	for (size_t i = 0; i < n_kept; i++)
+		if (profile == kept[i].profile)
+			return;
+	__real_profile_free(profile);
 }

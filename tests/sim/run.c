@@ -21,7 +21,28 @@
 
 enum { SHOW_MAX = 5 };
 
+/* The profile as it is, and with other settings of what the site may choose. */
 static char *profile_text;
+static char *variants[3];
+
+static char *varied(const char *text, const char *from, const char *to)
+{
+	char *out;
+	const char *at = strstr(text, from);
+	if (at == NULL || asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) < 0) {
+		(void)fprintf(stderr, "the profile does not say: %s\n", from);
+		exit(1);
+	}
+	return out;
+}
+
+static void vary(void)
+{
+	static const char orphans[] = "orphans = \"statements\";";
+	variants[0] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"kill\";");
+	variants[1] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"ask\";");
+	variants[2] = varied(profile_text, "per_host = 2;", "per_host = 2; tenants_down = 150;");
+}
 
 struct job {
 	struct sim_options options;
@@ -117,6 +138,8 @@ static void make_job(struct job *job, uint64_t seed)
 		.profile_text = profile_text, .approve = (mix >> 52) % 8 != 0, .person = (mix >> 55) % 8 != 0 } };
 	job->options.keep_on = job->options.person && (mix >> 58) % 8 == 0;
 	job->options.approve |= !job->options.person;
+	if (mix >> 61 < 3)
+		job->options.profile_text = variants[mix >> 61];
 	(void)snprintf(job->name, sizeof(job->name), "seed %llu", (unsigned long long)seed);
 	troubles_make(&job->troubles, seed, job->options.nodes, job->options.schemata);
 }
@@ -271,6 +294,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	profile_text = profile->text;
+	vary();
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED)
 		return 1;

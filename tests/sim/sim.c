@@ -91,7 +91,7 @@ static void op_append(void *arg, const struct record *records, size_t n)
 {
 	struct daemon *d = arg;
 	struct sim *s = d->sim;
-	uint64_t after = records[0].kind == RECORD_PROCESS ? 1 : 1 + sim_roll(s, 3);
+	uint64_t after = records[0].kind == RECORD_PROCESS || (records[0].kind == RECORD_HOST && records[0].code == HOST_FIRST) ? 1 : 1 + sim_roll(s, 3);
 	s->busy_at = s->world.now;
 	if (d != s->daemon) {
 		sim_later(s, after, THING_DURABLE)->life = d->life;
@@ -127,7 +127,7 @@ static void transcript(struct sim *s, const struct rollout *r, const struct reco
 {
 	char unit[300];
 	FILE *out = s->options.transcript;
-	if (out == NULL || rec->kind == RECORD_ROW || rec->kind == RECORD_START || (rec->kind == RECORD_PROCESS && rec->seq < 100))
+	if (out == NULL || rec->kind == RECORD_ROW || (rec->kind == RECORD_HOST && rec->code == HOST_FIRST) || rec->kind == RECORD_START || (rec->kind == RECORD_PROCESS && rec->seq < 100))
 		return;
 	(void)fprintf(out, "    [%7.1fs] %s", (double)s->world.now / 1000, record_kind_word(rec->kind));
 	if (rec->unit < r->n_units) {
@@ -304,6 +304,8 @@ void sim_restart(struct sim *s)
 		return;
 	s->daemon = daemon_new(s);
 	forgotten(s, UINT64_MAX, s->world.now + 15000);
+	if (s->zombie == NULL)
+		world_seen(&s->world, -1); /* what was done until now is to be found */
 	fold(s, s->daemon);
 	engine_recovered(s->daemon->engine);
 	if (s->n_durable == 0)
@@ -432,6 +434,9 @@ static void step(struct sim *s)
 		strike_person(s);
 		sim_later(s, 30000, THING_PERSON)->life = 0;
 		break;
+	case THING_BACK:
+		strike_back(s, h.which);
+		break;
 	case THING_RESTART:
 		sim_restart(s);
 		break;
@@ -496,6 +501,10 @@ void sim_command(struct sim *s, enum command_verb verb, const char *unit)
 			if (strcmp(r->profile->stages[ev.value].steps[i].name, name) == 0)
 				ev.step = i;
 	}
+	if (verb == COMMAND_RESUME && r->paused_now)
+		world_seen(&s->world, -1);
+	if (verb == COMMAND_RETRY && ev.unit < r->n_units && r->units[ev.unit].state != UNIT_RUNNING && r->rows[r->units[ev.unit].row].set == 2)
+		world_seen(&s->world, (int32_t)r->rows[r->units[ev.unit].row].rank);
 	s->answer[0] = '\0';
 	engine_command(s->daemon->engine, &ev, NULL, on_answered, s);
 }

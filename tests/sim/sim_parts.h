@@ -8,7 +8,7 @@ enum { WALL_MS = 1700000000 };
 #define SIM_WALL ((int64_t)WALL_MS * 1000)
 
 enum thing { THING_DURABLE, THING_ACT_END, THING_ANSWER, THING_FACTS, THING_TICK, THING_WATCH, THING_TROUBLE, THING_PERSON, THING_GHOST, THING_SLOW,
-	THING_RESTART };
+	THING_RESTART, THING_BACK };
 
 struct happening {
 	uint64_t at, order;
@@ -23,7 +23,7 @@ struct happening {
 /* What upgd-run knows: survives the daemon. */
 struct task {
 	uint64_t seq;          /* its name */
-	uint64_t ends_at;
+	uint64_t began, ends_at;
 	uint32_t reboots;      /* of its host when it began */
 	enum result result;
 	uint16_t cause;        /* the trouble that was its fate; 0: none */
@@ -33,6 +33,7 @@ struct daemon {
 	struct sim *sim;
 	struct engine *engine;
 	uint32_t life;
+	uint32_t told[WORLD_HOSTS]; /* which database server, and of which beginning */
 };
 
 struct sim {
@@ -81,11 +82,22 @@ void site_ghost(struct sim *s, const struct happening *h, bool answer);
 void site_answer(struct sim *s, struct daemon *d, const struct happening *h);
 void site_watch(struct sim *s);
 
+/* databases.c: the servers that upgd looks at itself */
+void databases_look(struct sim *s, struct daemon *d);
+void databases_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b, uint16_t cause);
+/* What an action needs is not there to be written to, or went away since (0: now only); NULL: it is. */
+const struct world_host *databases_refuse(const struct sim *s, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act,
+	uint64_t since);
+bool databases_answer(const struct sim *s, const struct rollout *r, const struct unit *u, const struct probe *probe, unsigned *cause);
+
 /* strike.c: troubles, and the person who deals with them */
 void strike_time(struct sim *s, uint32_t which);
 /* The trouble that waits for this ordinal, now fired; NULL: none. */
 struct trouble *strike_due(struct sim *s, enum trouble_when when, uint32_t ordinal);
 void strike_person(struct sim *s);
+/* A person enables the tenants of an open window by hand, when this action of it is sent. True: the daemon died before it arrived. */
+bool strike_window(struct sim *s, const struct rollout *r, const struct effect *e);
+void strike_back(struct sim *s, uint32_t node); /* a host that was dead for long is up again */
 
 /* judge.c */
 void judge_end(struct sim *s);

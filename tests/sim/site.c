@@ -184,10 +184,16 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 		kind = TROUBLE_UNHEARD; /* done by the runner itself: it has no client that could die before it */
 	if (kind == TROUBLE_LINGERS && (e->dir != DIR_DO || !step->has_orphans))
 		kind = TROUBLE_FAILS;
-	bool does = kind != TROUBLE_FAILS && kind != TROUBLE_LINGERS && kind != TROUBLE_VANISHES && kind != TROUBLE_GHOST && kind != TROUBLE_SLOW && kind != TROUBLE_HALF;
+	const struct world_host *refused = databases_refuse(s, r, &r->units[e->unit], step, effect_action(r, e), 0);
+	if (refused != NULL)
+		kind = TROUBLE_FAILS;
+	if (kind == TROUBLE_PASSES && effect_action(r, e)->kind != ACTION_RUN)
+		kind = TROUBLE_NONE;
+	bool does = kind != TROUBLE_PASSES && kind != TROUBLE_FAILS && kind != TROUBLE_LINGERS && kind != TROUBLE_VANISHES && kind != TROUBLE_GHOST && kind != TROUBLE_SLOW && kind != TROUBLE_HALF;
 	s->tasks = sim_more(s->tasks, s->n_tasks, &s->max_tasks, sizeof(*s->tasks));
 	struct task *t = &s->tasks[s->n_tasks++];
-	*t = (struct task){ .seq = e->seq, .reboots = reboots(s, r, e->lane), .cause = trouble != NULL ? trouble->id : 0 };
+	*t = (struct task){ .seq = e->seq, .reboots = reboots(s, r, e->lane), .cause = trouble != NULL ? trouble->id : refused != NULL ? refused->cause : 0,
+		.began = s->world.now };
 	blame(s, r, e, trouble);
 	bool ok = does && world_does(s, r, e);
 	t->result = ok ? RESULT_OK : RESULT_FAILED;
@@ -199,6 +205,7 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 	case TROUBLE_LIES:
 		t->result = RESULT_FAILED;
 		break;
+	case TROUBLE_PASSES: /* its database failed it, as its output says */
 	case TROUBLE_VANISHES:
 	case TROUBLE_UNHEARD:
 		t->result = RESULT_UNKNOWN;
@@ -243,6 +250,8 @@ void site_act(struct sim *s, struct daemon *d, const struct happening *h)
 	if (r == NULL)
 		return;
 	check_intent(s, e);
+	if (d == s->daemon && strike_window(s, r, e))
+		return;
 	const struct action *act = effect_action(r, e);
 	struct task *t = task_find(s, e->seq);
 	if (is_given_up(r, e, act))
@@ -264,51 +273,86 @@ void site_act(struct sim *s, struct daemon *d, const struct happening *h)
 
 /* ---- answers ---- */
 
-static bool all_hold(struct sim *s, const struct rollout *r, const struct effect *e, const uint16_t *list, size_t n, const char **which)
+static enum result all_hold(struct sim *s, const struct rollout *r, const struct effect *e, const uint16_t *list, size_t n, const char **which, unsigned *cause)
 {
+	const struct unit *u = &r->units[e->unit];
 	for (size_t i = 0; i < n; i++) {
-		*which = r->profile->probes[list[i]].name;
-		if (!world_probe(&s->world, r, &r->units[e->unit], *which))
-			return false;
+		const struct probe *probe = &r->profile->probes[list[i]];
+		*which = probe->name;
+		if (!databases_answer(s, r, u, probe, cause))
+			return RESULT_UNKNOWN;
+		if (r->rows[u->row].set == 2 && strcmp(probe->name, "none_enabled") == 0)
+			world_seen(&s->world, (int32_t)r->rows[u->row].rank);
+		if (!world_probe(&s->world, r, u, probe->name))
+			return RESULT_FAILED;
 	}
-	return true;
+	return RESULT_OK;
 }
 
-/* Of what was verified, that which a failover can lose here. */
-static bool is_still_so(struct sim *s, const struct rollout *r, const struct unit *u, const char **which)
+static bool of_opening(const struct stage *stage, uint16_t probe)
 {
+	for (size_t i = 0; i < stage->n_steps; i++)
+		for (size_t k = 0; stage->steps[i].window == WINDOW_OPEN && k < stage->steps[i].n_verify; k++)
+			if (stage->steps[i].verify[k] == probe)
+				return true;
+	return false;
+}
+
+/* As ask_recheck() does it. */
+static enum result recheck(struct sim *s, const struct rollout *r, const struct effect *e, const char **which, unsigned *cause, int64_t *step)
+{
+	const struct unit *u = &r->units[e->unit];
 	const struct stage *stage = rollout_stage(r, u);
-	*which = "tasks_done";
-	for (size_t i = 0; i < (u->state == UNIT_DONE ? stage->n_steps : u->step); i++)
-		for (size_t k = 0; k < stage->steps[i].n_verify; k++)
-			if (strcmp(r->profile->probes[stage->steps[i].verify[k]].name, *which) == 0)
-				return world_probe(&s->world, r, u, *which);
-	return true;
+	bool is_done = u->state == UNIT_DONE || u->state == UNIT_WAITING;
+	size_t n = is_done ? stage->n_steps : u->step;
+	bool closing = is_done || (u->flags & UNIT_WINDOW) == 0 || (u->step < stage->n_steps && stage->steps[u->step].window == WINDOW_CLOSE);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < stage->steps[i].n_verify && stage->steps[i].act.kind != ACTION_NONE; k++) {
+			const uint16_t *probe = &stage->steps[i].verify[k];
+			if (r->profile->probes[*probe].kind != PROBE_SQL || (closing && of_opening(stage, *probe)))
+				continue;
+			enum result result = all_hold(s, r, e, probe, 1, which, cause);
+			*step = (int64_t)i;
+			if (result != RESULT_OK)
+				return result;
+		}
+	return RESULT_OK;
 }
 
-static bool question_holds(struct sim *s, const struct rollout *r, const struct effect *e, const char **which)
+/* What had been seen before is killed: what it had begun is undone. */
+static enum result kill_statement(struct sim *s, const struct rollout *r, const struct effect *e)
 {
-	if (e->kind == EFFECT_GATE) {
-		const struct stage *stage = rollout_stage(r, &r->units[e->unit]);
-		return all_hold(s, r, e, stage->before, stage->n_before, which);
-	}
+	const struct row *row = &r->rows[r->units[e->unit].row];
+	if (row->set == 2 && s->world.schemata[row->rank].busy_until > s->world.now)
+		s->world.schemata[row->rank].busy_until = 0;
+	return RESULT_OK;
+}
+
+static enum result question_result(struct sim *s, const struct rollout *r, const struct effect *e, const char **which, unsigned *cause, int64_t *value)
+{
+	const struct stage *stage = rollout_stage(r, &r->units[e->unit]);
+	if (e->kind == EFFECT_GATE)
+		return all_hold(s, r, e, stage->before, stage->n_before, which, cause);
 	if (e->kind == EFFECT_RECHECK)
-		return is_still_so(s, r, &r->units[e->unit], which);
+		return recheck(s, r, e, which, cause, value);
 	const struct step *step = effect_step(r, e);
 	if (e->kind == EFFECT_CAPTURE)
-		return true;
-	if (e->kind == EFFECT_ORPHANS || e->kind == EFFECT_KILL)
-		return all_hold(s, r, e, &step->orphans, 1, which);
+		return RESULT_OK;
+	if (e->kind == EFFECT_KILL)
+		return kill_statement(s, r, e);
+	if (e->kind == EFFECT_ORPHANS)
+		return all_hold(s, r, e, &step->orphans, 1, which, cause);
 	if (e->dir == DIR_UNDO)
-		return all_hold(s, r, e, step->undo_verify, step->n_undo_verify, which);
+		return all_hold(s, r, e, step->undo_verify, step->n_undo_verify, which, cause);
 	if ((e->kind == EFFECT_ASK || e->resolve) && step->n_done_when > 0)
-		return all_hold(s, r, e, step->done_when, step->n_done_when, which);
-	return all_hold(s, r, e, step->verify, step->n_verify, which);
+		return all_hold(s, r, e, step->done_when, step->n_done_when, which, cause);
+	return all_hold(s, r, e, step->verify, step->n_verify, which, cause);
 }
 
 static void look(struct sim *s, struct daemon *d)
 {
 	struct event facts = { .kind = EVENT_FACTS };
+	databases_look(s, d);
 	world_facts(&s->world, engine_rollout(d->engine));
 	engine_event(d->engine, &facts);
 }
@@ -325,9 +369,10 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 	if (e->kind == EFFECT_GATE)
 		look(s, d);
 	const struct trouble *mute = h->counted ? NULL : strike_due(s, AT_QUESTION, ++s->n_questions);
-	bool ok = question_holds(s, r, e, &which);
-	ev.result = mute != NULL ? RESULT_UNKNOWN : ok ? RESULT_OK : RESULT_FAILED;
-	if (!ok && mute == NULL && e->kind == EFFECT_VERIFY && !e->resolve) {
+	unsigned by = 0;
+	enum result result = question_result(s, r, e, &which, &by, &ev.value);
+	ev.result = mute != NULL ? RESULT_UNKNOWN : result;
+	if (ev.result == RESULT_FAILED && e->kind == EFFECT_VERIFY && !e->resolve) {
 		uint64_t waited = s->world.now - (uint64_t)r->units[e->unit].step_ms;
 		if (waited < effect_step(r, e)->within_ms) {
 			struct happening *again = sim_later(s, 500, THING_ANSWER); /* polled until it holds */
@@ -337,7 +382,9 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 			return;
 		}
 	}
-	unsigned cause = mute != NULL ? mute->id : world_cause(&s->world, r, &r->units[e->unit]);
+	unsigned cause = mute != NULL ? mute->id : by != 0 ? by : world_cause(&s->world, r, &r->units[e->unit]);
+	if (ev.result == RESULT_FAILED)
+		databases_look(s, d); /* whether it is the step's own is judged on that */
 	if (cause != 0)
 		(void)snprintf(text, sizeof(text), "%s #%u", mute != NULL ? "cannot be asked" : which, cause);
 	ev.text = ev.result == RESULT_OK ? NULL : text[0] != '\0' ? text : which;
@@ -356,6 +403,13 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 		t->result = ev.result = RESULT_UNKNOWN; /* its host went down under it */
 	if (d == s->daemon && ev.result == RESULT_OK && effect_action(r, e)->kind == ACTION_SERVER && !is_given_up(r, e, effect_action(r, e)))
 		(void)world_does(s, r, e); /* it was read back until now */
+	const struct world_host *gone = t != NULL ? databases_refuse(s, r, &r->units[e->unit], effect_step(r, e), effect_action(r, e), t->began) : NULL;
+	if (gone != NULL && ev.result == RESULT_OK) { /* it did its work, and its server went away under it */
+		t->result = ev.result = RESULT_FAILED;
+		t->cause = gone->cause;
+	}
+	if (ev.result == RESULT_FAILED)
+		databases_look(s, d);
 	const char *word = ev.result == RESULT_FAILED ? "exit 1" : "lost";
 	unsigned cause = t != NULL && t->cause != 0 ? t->cause : world_cause(&s->world, r, &r->units[e->unit]);
 	(void)snprintf(text, sizeof(text), cause != 0 ? "%s #%u" : "%s", word, cause);
@@ -382,23 +436,6 @@ void site_answer(struct sim *s, struct daemon *d, const struct happening *h)
 			world_set_server(&s->world, balancer_index(r, e->balancer), e->lane, r->rows[e->row].rank, e->want, false);
 	} else {
 		answer_question(s, d, h);
-	}
-}
-
-/* As hosts.c does it: which server answers is told when it was looked at. */
-void sim_failover(struct sim *s, const char *schema)
-{
-	struct rollout *r = engine_rollout(s->daemon->engine);
-	for (uint32_t i = 0; i < s->world.n_schemata; i++) {
-		struct world_schema *lost = &s->world.schemata[i];
-		if (strcmp(lost->name, schema) != 0)
-			continue;
-		lost->tasks_done = false;
-		(void)facts_host_seen(facts_host(r, false, lost->host, "db"), s->world.now, (int64_t)s->world.now, false, false, NULL);
-		for (int server = 1; server <= 2; server++) {
-			struct event ev = { .kind = EVENT_HOST, .host = lost->host, .row = lost->host, .text = server == 1 ? "server 1" : "server 2", .value = 1 };
-			engine_event(s->daemon->engine, &ev);
-		}
 	}
 }
 

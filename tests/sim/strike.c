@@ -8,8 +8,9 @@ struct trouble *strike_due(struct sim *s, enum trouble_when when, uint32_t ordin
 {
 	for (size_t i = 0; i < s->troubles.n; i++) {
 		struct trouble *t = &s->troubles.list[i];
-		if (t->fired || trouble_when(t->kind) != when || t->at > ordinal)
+		if ((t->fired && t->left == 0) || trouble_when(t->kind) != when || t->at > ordinal)
 			continue;
+		t->left = (uint8_t)(t->fired ? t->left - 1u : t->kind == TROUBLE_PASSES ? t->b % 8 : 0);
 		t->fired = true;
 		sim_say(s, "#%u: %s", t->id, trouble_word(t->kind));
 		return t;
@@ -55,6 +56,42 @@ static void reboot(struct sim *s, uint32_t n, uint64_t ms, uint16_t cause)
 	node->boots_at = node->running ? node->down_until + 2000 : node->boots_at;
 	node->reboots++;
 	node->cause = cause;
+}
+
+/* A host that was away for long may be another one, bare: where upgd keeps it out. */
+void strike_back(struct sim *s, uint32_t node)
+{
+	const struct rollout *r = sim_rollout(s);
+	for (uint32_t i = 0; r != NULL && i < r->n_units; i++)
+		if (r->rows[r->units[i].row].set == 1 && r->rows[r->units[i].row].rank == node && r->units[i].state == UNIT_FENCED) {
+			sim_say(s, "%s is back, bare", s->world.nodes[node].name);
+			s->world.nodes[node].redirect = false;
+		}
+}
+
+bool strike_window(struct sim *s, const struct rollout *r, const struct effect *e)
+{
+	const struct unit *u = &r->units[e->unit];
+	const struct row *row = &r->rows[u->row];
+	struct world_schema *schema = row->set == 2 ? &s->world.schemata[row->rank] : NULL;
+	if (schema == NULL || (u->flags & UNIT_WINDOW) == 0 || u->step < 3 || schema->tenants == 0 || schema->enabled)
+		return false;
+	const struct trouble *t = strike_due(s, AT_WINDOW, s->n_actions);
+	if (t == NULL)
+		return false;
+	schema->cause = t->id;
+	bool dies = t->b % 3 == 1;
+	s->asked_by = t->id;
+	if (t->b % 3 == 2)
+		sim_command(s, COMMAND_PAUSE_NOW, NULL);
+	s->asked_by = 0;
+	if (dies)
+		sim_crash(s);
+	schema->enabled = schema->unseen = true;
+	schema->cached_old |= !schema->owner_new;
+	if (dies)
+		sim_later(s, 1 + t->a % 60000, THING_RESTART)->life = 0;
+	return dies;
 }
 
 /* An old node must be there to make it. */
@@ -115,6 +152,11 @@ static void command(struct sim *s, enum command_verb verb, uint32_t a, uint32_t 
 			begun[n++] = i;
 	if (n > 0 && b % 2 == 0)
 		unit = begun[a % n];
+	if (verb == COMMAND_FENCE) {
+		(void)snprintf(name, sizeof(name), "redirect/%s", s->world.nodes[a % s->world.n_nodes].name);
+		sim_command(s, verb, name);
+		return;
+	}
 	bool of_unit = verb == COMMAND_RETRY || verb == COMMAND_SKIP || verb == COMMAND_PARK;
 	sim_command(s, verb, of_unit ? rollout_unit_name(r, unit, name, sizeof(name)) : NULL);
 }
@@ -132,7 +174,7 @@ static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b
 {
 	static const enum command_verb verbs[TROUBLE_KINDS] = { [TROUBLE_PAUSE] = COMMAND_PAUSE, [TROUBLE_PAUSE_NOW] = COMMAND_PAUSE_NOW,
 		[TROUBLE_RESUME] = COMMAND_RESUME, [TROUBLE_RETRY] = COMMAND_RETRY, [TROUBLE_SKIP] = COMMAND_SKIP, [TROUBLE_PARK] = COMMAND_PARK,
-		[TROUBLE_ABORT] = COMMAND_ABORT };
+		[TROUBLE_ABORT] = COMMAND_ABORT, [TROUBLE_FENCE] = COMMAND_FENCE };
 	struct world *w = &s->world;
 	switch (kind) {
 	case TROUBLE_NONE:
@@ -154,6 +196,19 @@ static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b
 		return;
 	case TROUBLE_REBOOT:
 		reboot(s, a % w->n_nodes, 5000 + b % 120000, id);
+		return;
+	case TROUBLE_DEAD:
+		reboot(s, a % w->n_nodes, 130000 + b % 600000, id);
+		if (b % 2 == 0) {
+			struct happening *h = sim_later(s, 130000 + b % 600000, THING_BACK);
+			h->life = 0;
+			h->which = a % w->n_nodes;
+		}
+		return;
+	case TROUBLE_DATABASE:
+	case TROUBLE_READ_ONLY:
+	case TROUBLE_FAILOVER:
+		databases_strike(s, kind, a, b, id);
 		return;
 	case TROUBLE_TASK:
 		w->schemata[a % w->n_schemata].task_will_fail = !w->schemata[a % w->n_schemata].tasks_done;
@@ -245,7 +300,7 @@ static void stranded(struct sim *s, const struct rollout *r)
 	char name[300];
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct row *row = &r->rows[r->units[i].row];
-		if (r->live[i].why.kind != WHY_PLACE || row->set != 2 || !s->world.schemata[row->rank].late || s->world.now - r->live[i].why.since_boot < 60000)
+		if (r->live[i].why.kind != WHY_PLACE || row->set != 2 || (!s->world.schemata[row->rank].late && !s->world.schemata[row->rank].lost) || s->world.now - r->live[i].why.since_boot < 60000)
 			continue;
 		s->asked_by = s->world.schemata[row->rank].cause;
 		sim_command(s, COMMAND_PARK, rollout_unit_name(r, i, name, sizeof(name)));

@@ -33,6 +33,7 @@ static uint32_t reach(enum trouble_when when, uint32_t nodes, uint32_t schemata)
 {
 	switch (when) {
 	case AT_ACTION:
+	case AT_WINDOW:
 		return 4 + 23 * nodes + 5 * schemata;
 	case AT_QUESTION:
 		return 8 + 24 * nodes + 8 * schemata;
@@ -63,7 +64,7 @@ void troubles_make(struct troubles *t, uint64_t seed, uint32_t nodes, uint32_t s
 
 void troubles_print(const struct troubles *t, FILE *out)
 {
-	static const char *const units[] = { "action", "question", "batch", "ms" };
+	static const char *const units[] = { "action", "action in a window", "question", "batch", "ms" };
 	for (size_t i = 0; i < t->n; i++)
 		if (t->list[i].kind != TROUBLE_NONE)
 			(void)fprintf(out, "  #%u at %s %u: %s (%u, %u)%s\n", t->list[i].id, units[trouble_when(t->list[i].kind)], t->list[i].at,

@@ -19,6 +19,7 @@ enum trouble_kind {
 
 enum trouble_when {
 	AT_ACTION,   /* the at-th action that reaches the site */
+	AT_WINDOW,   /* the first action in a window, from the at-th of all on */
 	AT_QUESTION, /* the at-th question */
 	AT_BATCH,    /* the at-th batch of the journal */
 	AT_TIME,     /* virtual ms */
@@ -29,6 +30,7 @@ struct trouble {
 	uint8_t kind;
 	uint32_t at, a, b;     /* a, b: whom and how much, as the kind takes it */
 	bool fired;
+	uint8_t left;          /* strikes the next ones too */
 };
 
 enum { TROUBLES_MAX = 16 };

@@ -56,6 +56,13 @@ static struct world_schema *schema_of(const struct world *w, const struct rollou
 	return row->set == 2 && row->rank < w->n_schemata ? (struct world_schema *)(uintptr_t)&w->schemata[row->rank] : NULL;
 }
 
+void world_seen(struct world *w, int32_t schema)
+{
+	for (uint32_t i = 0; i < w->n_schemata; i++)
+		if (schema < 0 || i == (uint32_t)schema)
+			w->schemata[i].unseen = false;
+}
+
 /* Nobody reaches it, nothing ends on it. */
 static bool is_away(const struct world *w, const struct world_node *node)
 {
@@ -87,6 +94,8 @@ unsigned world_cause(const struct world *w, const struct rollout *r, const struc
 	unsigned cause = 0;
 	for (uint32_t i = 0; i < w->n_schemata && cause == 0; i++)
 		cause = w->schemata[i].cause;
+	for (uint32_t i = 0; i < WORLD_HOSTS && cause == 0; i++)
+		cause = w->hosts[i].cause;
 	return cause;
 }
 
@@ -131,7 +140,7 @@ void world_linger(struct world *w, const struct rollout *r, const struct unit *u
 
 static bool run_updates(struct world *w, struct world_schema *s)
 {
-	if (s->enabled && s->tenants > 0)
+	if (s->enabled && s->tenants > 0 && !s->unseen && w->now >= s->haunted_until)
 		world_broken(w, "I2: update tasks ran in %s with its tenants enabled", s->name);
 	if (s->cached_old)
 		world_broken(w, "update tasks ran in %s while old nodes served it from their caches", s->name);
@@ -166,9 +175,9 @@ static bool schema_tool(struct world *w, struct world_schema *s, const char *too
 	if (strcmp(tool, "enableschema") == 0) {
 		if (is_busy(w, s))
 			world_broken(w, "%s was enabled while a statement of its update ran", s->name);
-		if (s->owner_new && !tasks_done(w, s))
+		if (s->owner_new && !tasks_done(w, s) && !s->lost)
 			world_broken(w, "%s was enabled on the new fleet without its tasks", s->name);
-		if (!s->owner_new && tasks_done(w, s))
+		if (!s->owner_new && tasks_done(w, s) && !s->lost)
 			world_broken(w, "%s was enabled on the old fleet after its tasks", s->name);
 		s->enabled = s->tenants > 0;
 		s->cached_old |= !s->owner_new;
@@ -315,9 +324,11 @@ static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
 void world_facts(const struct world *w, struct rollout *r)
 {
 	for (uint32_t i = 0; i < r->n_rows; i++)
-		row_facts(w, r, i);
+		if (r->profile->sets[r->rows[i].set].from != SET_SQL || w->now >= w->hosts[0].away_until)
+			row_facts(w, r, i);
 	for (size_t i = 0; i < r->profile->n_sets; i++)
-		r->facts.rows_at[i] = w->now;
+		if (r->profile->sets[i].from != SET_SQL || w->now >= w->hosts[0].away_until)
+			r->facts.rows_at[i] = w->now;
 	for (size_t b = 0; b < r->profile->n_balancers; b++) {
 		int balancer = strcmp(r->profile->balancers[b], "main") == 0 ? MAIN : SECONDARY;
 		r->facts.servers_at[b] = w->now;
@@ -374,7 +385,8 @@ static void check_balancers(struct world *w)
 
 static void check_units(struct world *w, const struct rollout *r)
 {
-	unsigned converting = 0, migrating = 0, on_host[3] = { 0 };
+	unsigned converting = 0, migrating = 0, on_host[3] = { 0 }, windows = 0;
+	int64_t down = 0, down_max = 0;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		const struct stage *stage = rollout_stage(r, u);
@@ -386,12 +398,18 @@ static void check_units(struct world *w, const struct rollout *r)
 		active |= (u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0; /* its tenants are down */
 		migrating += active;
 		on_host[s->host] += active;
-		bool said = s->haunted_until != 0 && (u->state == UNIT_WAITING || w->now < s->haunted_until); /* opened again, and held by what it says */
+		down_max = stage->tenants_down;
+		bool open = (u->flags & UNIT_WINDOW) != 0 && u->state != UNIT_PARKED;
+		windows += open;
+		down += open ? r->rows[u->row].weight : 0;
+		bool said = s->lost || (s->haunted_until != 0 && (u->state == UNIT_WAITING || w->now < s->haunted_until)); /* opened again, and held by what it says */
 		if (!s->enabled && s->tenants > 0 && (u->flags & UNIT_WINDOW) == 0 && !said)
 			world_broken(w, "I2: %s is disabled outside a window", s->name);
 	}
 	if (converting > 1 || migrating > 4 || on_host[1] > 2 || on_host[2] > 2)
 		world_broken(w, "I5: %u nodes, %u schemata under way (hosts %u, %u)", converting, migrating, on_host[1], on_host[2]);
+	if (down_max != 0 && windows > 1 && down > down_max)
+		world_broken(w, "I5: %lld tenants are down in %u windows, at most %lld may", (long long)down, windows, (long long)down_max);
 }
 
 void world_check(struct world *w, const struct rollout *r)
@@ -444,7 +462,7 @@ void world_check_aborted(struct world *w, const struct rollout *r)
 		if (i >= r->n_set_rows[2])
 			continue; /* came too late to be ours */
 		anything_new |= s->owner_new && s->tenants > 0;
-		if (s->tenants > 0 && !s->enabled && !answered_for(w, r, s->name))
+		if (s->tenants > 0 && !s->enabled && s->haunted_until == 0 && !answered_for(w, r, s->name))
 			world_broken(w, "I8: aborted, and %s is disabled and nobody says so", s->name);
 	}
 	for (uint32_t n = 0; n < w->n_nodes; n++)

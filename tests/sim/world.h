@@ -8,7 +8,7 @@
 #include "daemon/core/decide.h"
 #include "daemon/engine.h"
 
-enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANCERS = 2 };
+enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANCERS = 2, WORLD_HOSTS = 3 };
 
 struct world_node {
 	char name[16];
@@ -30,7 +30,17 @@ struct world_schema {
 	uint64_t busy_until;                 /* virtual ms: a killed client's statement runs until then, and then has done its work; 0: none did */
 	bool late;                           /* its tenants were made while provisioning was frozen */
 	uint32_t strays;                     /* tenants somebody made on the old fleet after it had moved */
+	bool unseen;                         /* enabled by hand inside its window, and nobody could know yet */
+	bool lost;                           /* a failover lost something of it */
 	uint64_t haunted_until;              /* an action nobody waits for any more may still come: I2 is excused so long */
+	uint16_t cause;
+};
+
+/* A database server; 0 is configdb. */
+struct world_host {
+	uint64_t away_until, read_only_until, gone_at;
+	uint32_t server, n_begun;
+	int64_t began;
 	uint16_t cause;
 };
 
@@ -44,6 +54,7 @@ struct world {
 	bool hand[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES];     /* a person set it, nobody has since */
 	uint64_t forgot_until[WORLD_BALANCERS][WORLD_PROCESSES];      /* reloaded: until then it may be wrong */
 	uint64_t off_since[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* differs from what is in custody; 0: does not */
+	struct world_host hosts[WORLD_HOSTS];
 	bool registered;
 	uint64_t now;
 	char broken[256];                    /* the first invariant that broke; "" = none */
@@ -59,6 +70,8 @@ void world_linger(struct world *world, const struct rollout *r, const struct uni
 bool world_lane_down(const struct world *world, const struct rollout *r, int32_t lane);
 /* One process of a balancer, as a person, a put-back or half a command does it. */
 void world_set_server(struct world *world, int balancer, int process, uint32_t node, enum server_state state, bool by_hand);
+/* Whoever asks, or decides anew, is to see it from now on: who enabled it did so before. row: of a schema; -1: all. */
+void world_seen(struct world *world, int32_t schema);
 /* READY waits for a node that serves. */
 bool world_is_up(const struct world *world, const struct rollout *r, const struct unit *u);
 /* The trouble that touched a unit's row, or for a cluster unit any row; 0: none. */
