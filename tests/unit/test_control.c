@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 10000, VIEWER_UID = 4001, OPERATOR_GID = 4002, ADMIN_UID = 4003 };
+enum { DEADLINE_MS = 60000, VIEWER_UID = 4001, OPERATOR_GID = 4002, ADMIN_UID = 4003 };
 
 static struct {
 	char dir[64], path[96];

@@ -29,7 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { DEADLINE_MS = 15000, POLL_MS = 20, HELD_MAX = 16 };
+enum { DEADLINE_MS = 60000, POLL_MS = 20, HELD_MAX = 16 };
 
 static const char *const binaries[] = { "/usr/sbin/haproxy", "/usr/local/sbin/haproxy", "/usr/bin/haproxy", "/usr/local/bin/haproxy" };
 

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 10000 };
+enum { DEADLINE_MS = 60000 };
 
 static struct {
 	char dir[64], path[96], out[96], err[96], text[8192], error[2048], args[1024], method[32];

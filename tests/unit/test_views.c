@@ -29,7 +29,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_S = 10, SCHEMATA = 150 };
+enum { DEADLINE_S = 60, SCHEMATA = 150 };
 
 static struct {
 	char dir[64], socket[96];
