@@ -111,6 +111,7 @@ MUTANTS += [
 	Mutant("retry-over-tenants-down", CORE + "admit.c", "	struct why held = tenants_held(r, unit);\n	if (held.kind != WHY_NONE)\n		return held;\n	held = floors", "	struct why held = floors"),
 	Mutant("window-ahead-is-not-counted", CORE + "facts.c", "u->state == UNIT_RUNNING && will_open(r, u)", "false"),
 	Mutant("parked-window-holds-the-others", CORE + "facts.c", "&& u->state != UNIT_PARKED; /* given up", "; /* given up"),
+	Mutant("fence-relies-on-a-hand", CORE + "fence.c", "bool by_hand = want != SERVER_UNKNOWN && want != SERVER_READY;", "bool by_hand = false;"),
 	Mutant("parked-fence-is-waited-for", CORE + "outcome.c", "r->units[why->other].state == UNIT_PARKED;", "false;"),
 	Mutant("closed-window-asked-again", "daemon/ask.c", "bool is_over = closing && of_window(", "bool is_over = false && of_window(",
 		("e2e/test_mariadb.py::test_a_failover_lost_the_update_of_a_finished_schema",)),

@@ -23,7 +23,7 @@ enum { SHOW_MAX = 5 };
 
 /* The profile as it is, and with other settings of what the site may choose. */
 static char *profile_text;
-static char *variants[3];
+static char *variants[4];
 
 static char *varied(const char *text, const char *from, const char *to)
 {
@@ -42,6 +42,16 @@ static void vary(void)
 	variants[0] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"kill\";");
 	variants[1] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"ask\";");
 	variants[2] = varied(profile_text, "per_host = 2;", "per_host = 2; tenants_down = 150;");
+	variants[3] = varied(profile_text, "done_when = [ \"registered\" ];", "");
+}
+
+const char *scenario_profile(const char *word)
+{
+	static const char *const words[] = { "kills", "asks", "tight", "verifies" };
+	for (size_t i = 0; i < 4; i++)
+		if (strcmp(words[i], word) == 0)
+			return variants[i];
+	return profile_text;
 }
 
 struct job {
@@ -189,6 +199,25 @@ static void one_seed(uint64_t seed)
 
 static const struct sim_options plain = { .seed = 1, .nodes = 4, .schemata = 5, .approve = true, .person = true };
 
+/* Beside what is struck: nothing; a reload, that has to be put back; a server taken over by another one; a hand in a window; a way back. */
+static const struct trouble beside[] = { { .kind = TROUBLE_NONE }, { .kind = TROUBLE_RELOAD, .at = 12000 }, { .kind = TROUBLE_FAILOVER, .at = 20000, .a = 1, .b = 16 },
+	{ .kind = TROUBLE_ENABLED, .at = 40, .b = 2 }, { .kind = TROUBLE_ABORT, .at = 4000 } };
+
+static void crash_beside(size_t which, uint32_t where)
+{
+	for (int after = 0; after < 2; after++) {
+		enum trouble_kind kind = after ? TROUBLE_CRASH_AFTER : TROUBLE_CRASH_BEFORE;
+		struct job job = { .options = plain };
+		job.options.profile_text = profile_text;
+		job.troubles.list[job.troubles.n++] = beside[which];
+		job.troubles.list[job.troubles.n++] = (struct trouble){ .kind = (uint8_t)kind, .at = where };
+		for (uint16_t i = 0; i < 2; i++)
+			job.troubles.list[i].id = i + 1;
+		(void)snprintf(job.name, sizeof(job.name), "%s, at %u, beside: %s", trouble_word(kind), where, trouble_word(beside[which].kind));
+		run_one(&job);
+	}
+}
+
 static void at(enum trouble_kind kind, uint32_t where, enum trouble_kind and_then, uint32_t again)
 {
 	struct job job = { .options = plain };
@@ -205,6 +234,8 @@ static void crashes_at(uint64_t number)
 	uint32_t where = (uint32_t)number;
 	at(TROUBLE_CRASH_BEFORE, where, TROUBLE_NONE, 0);
 	at(TROUBLE_CRASH_AFTER, where, TROUBLE_NONE, 0);
+	for (size_t i = 1; i < sizeof(beside) / sizeof(beside[0]); i++)
+		crash_beside(i, where);
 	for (uint32_t again = 1; again <= 3; again++) { /* and once more, before what the recovery asked for is answered */
 		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_BEFORE, again);
 		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_AFTER, again);

@@ -39,7 +39,8 @@ static enum trouble_kind word_kind(const char *word)
 	static const struct { const char *word; enum trouble_kind kind; } words[] = { { "fails", TROUBLE_FAILS }, { "lies", TROUBLE_LIES },
 		{ "vanishes", TROUBLE_VANISHES }, { "unheard", TROUBLE_UNHEARD }, { "ghost", TROUBLE_GHOST }, { "late", TROUBLE_LATE }, { "slow", TROUBLE_SLOW },
 		{ "twice", TROUBLE_TWICE }, { "lingers", TROUBLE_LINGERS }, { "half", TROUBLE_HALF }, { "reboot", TROUBLE_REBOOT }, { "tenant", TROUBLE_TENANT }, { "schema", TROUBLE_SCHEMA },
-		{ "takeover", TROUBLE_TAKEOVER }, { "dead", TROUBLE_KILL } };
+		{ "takeover", TROUBLE_TAKEOVER }, { "dead", TROUBLE_KILL }, { "enabled", TROUBLE_ENABLED }, { "passes", TROUBLE_PASSES },
+		{ "database", TROUBLE_DATABASE }, { "read-only", TROUBLE_READ_ONLY } };
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(words[i].word, word) == 0)
 			return words[i].kind;
@@ -57,6 +58,8 @@ static bool input(struct play *p)
 		p->options.nodes = (uint32_t)atoi(a);
 		p->options.schemata = (uint32_t)atoi(b);
 		p->options.spare = (uint32_t)atoi(p->words[3]);
+	} else if (strcmp(w, "profile") == 0) {
+		p->options.profile_text = scenario_profile(a);
 	} else if (strcmp(w, "ask") == 0) {
 		p->options.approve = false;
 	} else if (strcmp(w, "leave") == 0) {
@@ -75,6 +78,9 @@ static bool input(struct play *p)
 			(void)fprintf(p->out, "    = %s%s%s\n", rollout_state_word(sim_rollout(p->sim)->state), sim_broken(p->sim)[0] ? ", " : "", sim_broken(p->sim));
 	} else if (strcmp(w, "kill") == 0) {
 		sim_crash(p->sim);
+		if (strcmp(a, "dead") != 0) /* kill dead: nobody starts it, until live */
+			sim_restart(p->sim);
+	} else if (strcmp(w, "live") == 0) {
 		sim_restart(p->sim);
 	} else if (strcmp(w, "reload") == 0) {
 		sim_reload(p->sim, strcmp(a, "main") == 0 ? 0 : 1, atoi(b) - 1);
@@ -103,7 +109,7 @@ static bool input(struct play *p)
 			if (strcmp(s->name, a) != 0)
 				continue;
 			s->enabled = w[0] == 'e';
-			s->haunted_until = sim_now(p->sim) + 60000;
+			s->haunted_until = s->enabled ? 0 : sim_now(p->sim) + 60000;
 		}
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
 		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
