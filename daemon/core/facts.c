@@ -32,6 +32,19 @@ bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate)
 	return false;
 }
 
+/* Taken out of its balancer and parked there: it lives, and carries nobody. Tools may run on it all the same. */
+static bool node_parked_out(const struct rollout *r, uint32_t row)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		const struct stage *stage = &r->profile->stages[s];
+		const struct unit *u = stage->takes_out ? row_unit_in(r, row, s) : NULL;
+		for (uint8_t i = 0; u != NULL && u->state == UNIT_PARKED && i < stage->n_steps; i++)
+			if ((u->touched & (1u << i)) != 0 && stage->steps[i].act.kind == ACTION_SERVER && stage->steps[i].act.want != SERVER_READY)
+				return true;
+	}
+	return false;
+}
+
 /* A schema being moved counts on both fleets until it has arrived. */
 static bool row_moves(const struct rollout *r, uint32_t row, uint32_t candidate, bool over_one)
 {
@@ -80,7 +93,7 @@ static bool count_nodes(const struct rollout *r, uint8_t class_, bool capacity, 
 	*out = 0;
 	for (uint32_t i = 0; i < r->n_rows; i++) {
 		const struct fact_row *fact = &r->facts.rows[i];
-		if (r->rows[i].set != set || !fact->known || fact->class_ != class_ || !fact->up || facts_node_out(r, i, candidate))
+		if (r->rows[i].set != set || !fact->known || fact->class_ != class_ || !fact->up || facts_node_out(r, i, candidate) || node_parked_out(r, i))
 			continue;
 		if (capacity && r->rows[i].capacity == 0)
 			return *out = INT64_MAX, true;

@@ -257,6 +257,40 @@ static void an_abort_names_what_a_failover_lost(void **state)
 	assert_int_equal(r->units[0].state, UNIT_FAILED);
 }
 
+/* Taken out of its balancer, failed there and parked: alive, of the old fleet, and nobody is sent to it. */
+static void a_parked_node_carries_nobody(void **state)
+{
+	(void)state;
+	static struct set sets[] = { { .name = (char *)(uintptr_t)"cluster" }, { .name = (char *)(uintptr_t)"node", .from = SET_NODES } };
+	static struct step take_out = { .name = (char *)(uintptr_t)"drain", .act = { .kind = ACTION_SERVER, .want = SERVER_DRAIN } };
+	static struct stage convert = { .name = (char *)(uintptr_t)"convert", .set = 1, .fence = -1, .takes_out = true, .steps = &take_out, .n_steps = 1 };
+	static const struct profile fleet = { .set_node = 1, .set_tenants = -1, .sets = sets, .n_sets = 2, .stages = &convert, .n_stages = 1,
+		.balancers = { (char *)(uintptr_t)"main" }, .n_balancers = 1 };
+	r = rollout_new(&fleet, 1);
+	put((struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	for (uint32_t i = 0; i < 3; i++) {
+		char columns[24];
+		(void)snprintf(columns, sizeof(columns), "name=ox%u\n", i);
+		put((struct record){ .kind = RECORD_ROW, .unit = i, .step = 1, .code = CLASS_OLD, .hash = 100, .text = columns });
+	}
+	put((struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
+	rollout_recovered(r);
+	for (uint32_t i = 0; i < 3; i++)
+		r->facts.rows[i] = (struct fact_row){ .class_ = CLASS_OLD, .known = true, .up = true };
+	r->facts.rows_at[1] = 1000;
+	const struct counter capacity = { .kind = COUNTER_CAPACITY, .index = CLASS_OLD };
+	int64_t n = 0;
+	assert_true(facts_count(r, &capacity, RECORD_NO_UNIT, false, &n));
+	assert_int_equal(n, 300);
+	put((struct record){ .kind = RECORD_ADMIT, .unit = 0 });
+	put((struct record){ .kind = RECORD_INTENT, .unit = 0, .lane = LANE_NONE });
+	put((struct record){ .kind = RECORD_UNIT, .unit = 0, .code = UNIT_FAILED });
+	put((struct record){ .kind = RECORD_UNIT, .unit = 0, .code = UNIT_PARKED });
+	assert_true(facts_count(r, &capacity, RECORD_NO_UNIT, false, &n));
+	assert_int_equal(n, 200);
+	assert_int_equal(facts_place(r, CLASS_OLD, 0), 0); /* tools run there all the same */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +302,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_profile_of_the_cluster_alone_ends, teardown),
 		cmocka_unit_test_teardown(what_is_over_is_not_opened_again, teardown),
 		cmocka_unit_test_teardown(an_abort_names_what_a_failover_lost, teardown),
+		cmocka_unit_test_teardown(a_parked_node_carries_nobody, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
