@@ -226,8 +226,7 @@ static void edit(struct flight *f, const char *value)
 	act->request = runner_edit(act->runner, &task, 0, on_result, f);
 }
 
-/* The first line that begins with the prefix, without its end; "" if there is none. Owned by the caller. */
-static char *line_in(const char *text, const char *prefix)
+char *act_line_in(const char *text, const char *prefix)
 {
 	size_t len = strlen(prefix);
 	while (text != NULL && *text != '\0') {
@@ -253,7 +252,7 @@ static void on_present(void *arg, const struct runner_result *result)
 		flight_answer(f, result->state == RUNNER_REFUSED ? RESULT_FAILED : RESULT_UNKNOWN, 0, result->error);
 		return;
 	}
-	char *present = line_in(result->out, act->line), *ours;
+	char *present = act_line_in(result->out, act->line), *ours;
 	if (asprintf(&ours, "%s%s", act->line, act->to) < 0)
 		abort();
 	if (strcmp(present, act->old) == 0)
@@ -294,7 +293,7 @@ void act_edit(struct flight *f)
 	else if (!action->restore)
 		edit(f, act->to);
 	else if (restore_line(f, act))
-		act->request = runner_read(runner, act->file, 0, on_present, f);
+		act->request = runner_read(runner, act->file, act->line, 0, on_present, f);
 	else
 		flight_answer_later(f, RESULT_FAILED, "what the line was before is not in the journal: put it back by hand, then retry");
 }

@@ -13,6 +13,7 @@ struct strays;
 struct site;
 struct watch;
 struct hosts;
+struct lines;
 struct flight;
 
 struct executor {
@@ -22,6 +23,7 @@ struct executor {
 	struct watch *watch;
 	struct strays *strays;
 	struct hosts *hosts;
+	struct lines *lines;
 	struct flight *flights;  /* all that is under way */
 	struct captures captures;
 	struct orphans *orphans; /* of orphans.c: what the last looks saw */
@@ -58,6 +60,9 @@ enum { ACT_ID_MAX = 200 };
 void act_id(const struct rollout *r, const struct effect *effect, char id[static ACT_ID_MAX]);
 /* "7/migrate/ox_5/update/1234", for the comments of a task's statements; the last part is the intent's number. */
 void act_tag(const struct rollout *r, const struct effect *effect, char tag[static ACT_ID_MAX]);
+
+/* The first line that begins with the prefix, without its end; "" if there is none. Owned by the caller. */
+char *act_line_in(const char *text, const char *prefix);
 
 void act_run(struct flight *flight);    /* ACTION_RUN */
 void act_edit(struct flight *flight);   /* ACTION_EDIT, restore too */

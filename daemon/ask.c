@@ -283,19 +283,9 @@ static void on_file(void *arg, const struct runner_result *result)
 		flight_answer(f, result->state == RUNNER_REFUSED ? RESULT_FAILED : RESULT_UNKNOWN, 0, result->error);
 		return;
 	}
-	size_t len = strlen(a->prefix);
-	for (const char *line = result->out; line != NULL && *line != '\0';) {
-		const char *end = strchr(line, '\n');
-		size_t n = end != NULL ? (size_t)(end - line) : strlen(line);
-		if (strncmp(line, a->prefix, len) == 0) {
-			while (n > 0 && line[n - 1] == '\r')
-				n--;
-			baseline_end(f, json_object_new_string_len(line, (int)n));
-			return;
-		}
-		line = end != NULL ? end + 1 : NULL;
-	}
-	baseline_end(f, json_object_new_string("")); /* there was none */
+	char *line = act_line_in(result->out, a->prefix); /* "": there was none */
+	baseline_end(f, json_object_new_string(line));
+	free(line);
 }
 
 static void baseline_edit(struct flight *f)
@@ -314,7 +304,7 @@ static void baseline_edit(struct flight *f)
 	char *file = runner != NULL ? bind_text(&bind, step->act.file, &fail) : NULL;
 	a->prefix = file != NULL ? bind_text(&bind, step->act.line, &fail) : NULL;
 	if (a->prefix != NULL)
-		a->read = runner_read(runner, file, READ_PATIENCE_MS, on_file, f);
+		a->read = runner_read(runner, file, a->prefix, READ_PATIENCE_MS, on_file, f);
 	else
 		flight_answer_later(f, RESULT_FAILED, fail.text);
 	free(file);

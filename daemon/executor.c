@@ -12,6 +12,7 @@
 #include "hosts.h"
 #include "io/loop.h"
 #include "io/runner.h"
+#include "lines.h"
 #include "log.h"
 #include "memory.h"
 #include "strays.h"
@@ -205,6 +206,7 @@ static void gate_cancel(struct flight *f)
 {
 	watch_refresh_cancel(f->x->watch, f);
 	hosts_refresh_cancel(f->x->hosts, f);
+	lines_refresh_cancel(f->x->lines, f);
 }
 
 static void gate_probes(void *arg)
@@ -216,10 +218,21 @@ static void gate_probes(void *arg)
 	ask_probes(f, stage->before, stage->n_before, 0, 0);
 }
 
+/* What must be done first must be so still: the lines it set too. */
+static void gate_lines(void *arg)
+{
+	struct flight *f = arg;
+	const struct rollout *r = flight_rollout(f);
+	if (rollout_stage(r, &r->units[f->effect.unit])->needs != 0)
+		lines_refresh(f->x->lines, gate_probes, f);
+	else
+		gate_probes(f);
+}
+
 static void on_gate(void *arg)
 {
 	struct flight *f = arg;
-	watch_refresh(f->x->watch, gate_probes, f);
+	watch_refresh(f->x->watch, gate_lines, f);
 }
 
 static void gate(struct executor *x, const struct effect *effect)
@@ -496,6 +509,7 @@ void executor_applied(struct executor *x, const struct rollout *r, const struct 
 		flights_end(x); /* of a rollout that is gone */
 		watch_forget(x->watch);
 		hosts_forget(x->hosts);
+		lines_forget(x->lines);
 	}
 	if (rec->kind == RECORD_UNIT && rec->code != UNIT_RUNNING && rec->code != UNIT_UNDOING && x->engine != NULL && engine_rollout(x->engine) == r)
 		flights_end_of(x, r, rec);
@@ -512,6 +526,7 @@ struct executor *executor_new(struct loop *loop, struct site *site, struct fail 
 	x->watch = watch_new(site);
 	x->strays = strays_new(site);
 	x->hosts = hosts_new(site);
+	x->lines = lines_new(x);
 	x->tidy = loop_timer_new(loop, on_tidy, x);
 	return x;
 }
@@ -521,6 +536,7 @@ void executor_free(struct executor *x)
 	if (x == NULL)
 		return;
 	flights_end(x);
+	lines_free(x->lines);
 	watch_free(x->watch);
 	strays_free(x->strays);
 	hosts_free(x->hosts);
@@ -544,6 +560,7 @@ void executor_watch(struct executor *x, bool on)
 {
 	watch_on(x->watch, on);
 	hosts_on(x->hosts, on);
+	lines_on(x->lines, on);
 }
 
 const char *executor_balancer_error(const struct executor *x, const char *balancer)

@@ -369,7 +369,7 @@ static int start_runner(struct probe_run *run, struct fail *fail)
 	if (probe->kind == PROBE_READ) {
 		char *file = bind_text(bind, probe->target, fail);
 		if (file != NULL)
-			run->request = runner_read(run->runner, file, PATIENCE_MS, on_task, run);
+			run->request = runner_read(run->runner, file, NULL, PATIENCE_MS, on_task, run);
 		free(file);
 		return file != NULL ? 0 : -EINVAL;
 	}

@@ -126,6 +126,7 @@ static enum log_level record_level(const struct record *rec)
 	case RECORD_PROCESS:
 		return LOG_AT_INFO;
 	case RECORD_FOREIGN:
+	case RECORD_LINE:
 	case RECORD_REASSERT:
 	case RECORD_RETRY:
 	case RECORD_STAYS:

@@ -297,6 +297,8 @@ static struct json_object *commands(const struct story *story, const struct roll
 	struct why why = view_why_of(r, unit), wide = admit_rollout(r, true);
 	bool down = (u->flags & UNIT_WINDOW) != 0, failed = u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
 	if (rollout_is_over(r)) {
+		if (why.kind != WHY_NONE)
+			add_string(array, "%s", why_how(r, unit, &why, how, sizeof(how)));
 		add_string(array, "upgctl start    the rollout is over: a new one takes up what is not done");
 		return array;
 	}

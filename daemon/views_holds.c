@@ -104,6 +104,13 @@ static void collect_contested(const struct rollout *r, struct holds *holds)
 				add(holds, (struct hold){ .why = { .kind = WHY_CONTESTED, .balancer = b, .other = i }, .unit = RECORD_NO_UNIT, .stage = -1 });
 }
 
+static void collect_lines(const struct rollout *r, struct holds *holds)
+{
+	for (uint32_t i = 0; i < r->n_lines; i++)
+		if (line_is_ours(r, r->lines[i].unit, r->lines[i].step))
+			add(holds, (struct hold){ .why = line_why(&r->lines[i]), .unit = r->lines[i].unit, .stage = -1 });
+}
+
 static void collect_fenced(const struct rollout *r, struct holds *holds)
 {
 	for (uint32_t i = 0; i < r->n_units; i++)
@@ -118,6 +125,7 @@ static void collect_rollout(const struct rollout *r, struct holds *holds)
 		add(holds, (struct hold){ .why = why, .unit = RECORD_NO_UNIT, .stage = -1 });
 	collect_failed(r, holds);
 	collect_contested(r, holds);
+	collect_lines(r, holds);
 	collect_fenced(r, holds);
 }
 
@@ -160,7 +168,7 @@ static void collect_stages(const struct rollout *r, struct holds *holds)
 		add(holds, (struct hold){ .why = { .kind = WHY_UNTIL }, .unit = RECORD_NO_UNIT, .stage = r->until_stage });
 	for (uint8_t s = 0; s < r->profile->n_stages && r->state == ROLLOUT_RUNNING; s++) {
 		const struct why *why = &r->stage_why[s];
-		if (why_is_of_rollout(why->kind) || !is_shown(r, s, why->kind) || !has_waiting(r, s))
+		if (why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED || !is_shown(r, s, why->kind) || !has_waiting(r, s))
 			continue;
 		if (why->kind == WHY_SOAK && why->limit != 0 && is_pace(r, s))
 			continue; /* the canary is on its way */
@@ -222,7 +230,7 @@ static const char *scope_of(const struct rollout *r, const struct hold *hold, ch
 {
 	if (hold->scope != NULL)
 		return hold->scope;
-	if (hold->why.kind == WHY_CONTESTED) {
+	if (hold->why.kind == WHY_CONTESTED && hold->why.balancer != WHY_LINE) {
 		(void)snprintf(buf, size, "%s/%s", r->profile->balancers[hold->why.balancer], r->rows[hold->why.other].name);
 		return buf;
 	}
@@ -230,6 +238,8 @@ static const char *scope_of(const struct rollout *r, const struct hold *hold, ch
 		return r->profile->stages[hold->stage].name;
 	if (hold->unit != RECORD_NO_UNIT)
 		return rollout_unit_name(r, hold->unit, buf, size);
+	if (hold->why.kind == WHY_CONTESTED)
+		return rollout_unit_name(r, hold->why.other, buf, size);
 	return hold->stage >= 0 ? r->profile->stages[hold->stage].name : "rollout";
 }
 
@@ -306,6 +316,9 @@ struct json_object *view_chain(const struct views *views, const struct rollout *
 	const struct unit *u = &r->units[unit];
 	struct hold chain[5];
 	size_t n = 0;
+	struct why line = view_why_of(r, unit);
+	if (line.kind == WHY_CONTESTED && (u->state == UNIT_DONE || rollout_is_over(r)))
+		json_object_array_add(array, hold_json(r, &(struct hold){ .why = line, .unit = unit, .stage = u->stage, .n = 1 }, 0));
 	if (rollout_is_over(r) || (unit_is_settled(u->state) && u->state != UNIT_PARKED))
 		return array;
 	bool waiting = u->state == UNIT_WAITING;

@@ -105,6 +105,9 @@ const char *view_state_word(const struct rollout *r)
 struct why view_why_of(const struct rollout *r, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
+	const struct changed_line *line = line_changed(r, unit);
+	if (line != NULL && (u->state == UNIT_DONE || rollout_is_over(r)))
+		return line_why(line);
 	if (rollout_is_over(r))
 		return (struct why){ .kind = WHY_NONE };
 	if (u->state == UNIT_WAITING && r->stage_why[u->stage].kind != WHY_NONE)
@@ -186,6 +189,7 @@ static const char *code_word(const struct record *rec)
 {
 	static const char *const results[] = { "ok", "failed", "unknown" };
 	static const char *const ends[] = { "verified", "skipped", "adopted", "approved", "undone" };
+	static const char *const lines[] = { "changed", "as-set", "set-again" };
 	static const char *const changes[] = { "seen", "other", "restarted" };
 	switch (rec->kind) {
 	case RECORD_ACTED:
@@ -198,6 +202,8 @@ static const char *code_word(const struct record *rec)
 		return rollout_state_word(rec->code);
 	case RECORD_HOST:
 		return rec->code < 3 ? changes[rec->code] : NULL;
+	case RECORD_LINE:
+		return rec->code < 3 ? lines[rec->code] : NULL;
 	case RECORD_CHECKED:
 		return rec->code == 0 ? "holds" : "broken";
 	case RECORD_RETRY:

@@ -210,6 +210,8 @@ static int badness(const struct views *views, const struct rollout *r, uint32_t 
 		return 1;
 	if (u->state == UNIT_PARKED)
 		return 2;
+	if (line_changed(r, unit) != NULL)
+		return 3;
 	if (rollout_is_over(r))
 		return 0;
 	if (u->state == UNIT_RUNNING && (live->why.kind == WHY_APPROVAL || live->why.kind == WHY_CONTESTED))

@@ -330,13 +330,16 @@ static void on_edit(struct serve *serve, const char *id, struct json_object *mes
 static void on_read(struct serve *serve, const char *id, struct json_object *message)
 {
 	struct fail fail = { .code = 0 };
-	const char *file = "";
-	size_t len;
-	if (json_get_str(message, "file", &file, &fail) < 0 || file[0] != '/') {
+	const char *file = "", *prefix = "";
+	size_t len = 0;
+	if (json_get_str(message, "file", &file, &fail) < 0 || file[0] != '/' || json_get_str(message, "prefix", &prefix, &fail) < 0) {
 		answer_state(serve, id, "refused", "read needs a file, as an absolute path");
 		return;
 	}
-	free_cleanup char *text = file_read(AT_FDCWD, file, READ_FILE_MAX, &len, &fail);
+	const struct edit line = { .file = file, .prefix = prefix };
+	free_cleanup char *text = prefix[0] != '\0' ? edit_line(&line, &fail) : file_read(AT_FDCWD, file, READ_FILE_MAX, &len, &fail);
+	if (text != NULL && prefix[0] != '\0')
+		len = strlen(text);
 	if (text == NULL) {
 		answer_state(serve, id, "refused", fail.text);
 		return;

@@ -126,6 +126,9 @@ static struct why stage_held(struct rollout *r, struct out *out, uint8_t s, cons
 	if ((r->until_stage >= 0 && s > r->until_stage) ||
 		(r->until_unit != RECORD_NO_UNIT && s > r->units[r->until_unit].stage))
 		return why(WHY_UNTIL, 0, 0);
+	held = line_held(r, stage->needs, ROLLOUT_NO_ROW);
+	if (held.kind != WHY_NONE)
+		return held;
 	int order = comes_after(r, s);
 	if (order >= 0)
 		return (struct why){ .kind = WHY_ORDER, .other = (uint32_t)order };
@@ -162,7 +165,7 @@ static struct why contested_held(const struct rollout *r, uint32_t row)
 		for (uint8_t b = 0; b < r->profile->n_balancers; b++)
 			if (r->wants[b] != NULL && r->wants[b][r->rows[row].rank].contested)
 				return (struct why){ .kind = WHY_CONTESTED, .balancer = b, .other = row };
-	return why(WHY_NONE, 0, 0);
+	return line_held(r, 0, row);
 }
 
 /* One alone may be more than the limit, or it would never be done. */

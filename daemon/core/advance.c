@@ -248,11 +248,15 @@ static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 			if (r->wants[b] != NULL && r->wants[b][r->rows[u->row].rank].contested)
 				why = (struct why){ .kind = WHY_CONTESTED, .balancer = b, .other = u->row };
 	}
+	const struct changed_line *line = why.kind == WHY_NONE ? line_changed(r, unit) : NULL;
+	if (line != NULL)
+		why = line_why(line);
 	if (why.kind == WHY_NONE)
 		return false;
 	wait_for(r, out, unit, why.kind, 0);
 	r->live[unit].why.balancer = why.balancer;
 	r->live[unit].why.other = why.other;
+	r->live[unit].why.floor = why.floor;
 	return true;
 }
 

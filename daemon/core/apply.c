@@ -151,6 +151,41 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
+/* Keeps their order: two folds of one journal are alike. */
+static void line_forget(struct rollout *r, uint32_t unit, uint16_t step)
+{
+	for (uint32_t i = 0; i < r->n_lines; i++) {
+		if (r->lines[i].unit != unit || r->lines[i].step != step)
+			continue;
+		free(r->lines[i].text);
+		memmove(&r->lines[i], &r->lines[i + 1], (r->n_lines - i - 1) * sizeof(*r->lines));
+		r->n_lines--;
+		return;
+	}
+}
+
+static int apply_line(struct rollout *r, const struct record *rec)
+{
+	struct unit *u = &r->units[rec->unit];
+	if (rec->step >= r->profile->stages[u->stage].n_steps)
+		return -EUCLEAN;
+	line_forget(r, rec->unit, rec->step);
+	if (rec->code == LINE_AGAIN) {
+		u->step = (uint8_t)rec->step;
+		u->attempt = 1;
+		u->lost = 0;
+		u->phase = PHASE_NEXT;
+		u->lanes = 0;
+	}
+	if (rec->code != LINE_CHANGED)
+		return 0;
+	r->lines = grow(r->lines, r->n_lines + 1, sizeof(*r->lines));
+	r->lines[r->n_lines] = (struct changed_line){ .unit = rec->unit, .step = rec->step, .since_ms = rec->at_ms, .text = strdup(rec->text != NULL ? rec->text : "") };
+	if (r->lines[r->n_lines++].text == NULL)
+		abort();
+	return 0;
+}
+
 static int apply_intent(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
@@ -163,6 +198,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 	}
 	if (u->n_lanes == PROFILE_LANES_MAX)
 		return -EUCLEAN;
+	line_forget(r, rec->unit, u->step);
 	u->lane[u->n_lanes] = rec->lane;
 	u->intent[u->n_lanes] = rec->seq;
 	u->lanes |= (uint8_t)(1u << u->n_lanes);
@@ -528,6 +564,7 @@ static const struct {
 	{ RECORD_PROCESS, false, apply_process },
 	{ RECORD_HOST, false, apply_host },
 	{ RECORD_CHECKED, true, apply_checked },
+	{ RECORD_LINE, true, apply_line },
 	{ RECORD_END, false, apply_end },
 };
 

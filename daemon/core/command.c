@@ -100,6 +100,22 @@ static bool may_give_up(const struct rollout *r, uint32_t unit)
 		live->why.kind == WHY_HOST);
 }
 
+/* Somebody changed a line that it had set. False: a retry as any other. */
+static bool again(struct rollout *r, struct out *out, const struct event *ev, const char *name)
+{
+	const struct unit *u = &r->units[ev->unit];
+	const struct why held = u->state == UNIT_DONE ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
+	char text[200];
+	if (held.kind != WHY_NONE)
+		answer(out, 1, "retry: %s would be one too many now (%s); retry it later", name,
+			why_text(r, held.kind == WHY_LIMIT ? RECORD_NO_UNIT : ev->unit, &held, text, sizeof(text)));
+	else if (line_again(r, out, ev->unit, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
+		answer(out, 0, "retry: %s sets its line again, and does what comes after it", name);
+	else
+		return false;
+	return true;
+}
+
 static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)
 {
 	char name[300];
@@ -109,6 +125,8 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool gives_up = may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY);
 	if (gives_up)
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), "given up waiting for its answer");
+	if (event == UNIT_EV_RETRY && line_changed(r, ev->unit) != NULL && again(r, out, ev, name))
+		return;
 	if (!unit_next((enum unit_state)u->state, event, &to)) {
 		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
 		return;

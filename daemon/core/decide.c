@@ -176,6 +176,9 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_SERVER:
 		custody_server(r, out, ev);
 		break;
+	case EVENT_LINE:
+		line_seen(r, out, ev);
+		break;
 	case EVENT_PROCESS:
 		custody_process(r, out, ev);
 		break;

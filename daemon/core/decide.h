@@ -29,6 +29,7 @@ enum event_kind {
 	EVENT_LOW,       /* value: the journal's disk is low (1) or not (0) */
 	EVENT_STOP,      /* the daemon is asked to end */
 	EVENT_HOST,      /* a database server answered: host (or 0 and row: the database), text = which one it is, value = boot ms when it began */
+	EVENT_LINE,      /* a line that a step set was read: value 1 = it is so, 0 = text says what is there */
 	EVENT_RECHECKED, /* answer to EFFECT_RECHECK; value = the step whose verify does not hold */
 	EVENT_KINDS
 };
@@ -139,6 +140,15 @@ bool fence_holds(const struct rollout *r, const struct unit *u);            /* s
 uint32_t fence_of(const struct rollout *r, uint32_t row);                   /* the unit that keeps this node out, or RECORD_NO_UNIT */
 bool fence_is_legal(const struct rollout *r, uint32_t unit, char *why, size_t size); /* why: without subject */
 void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *actor, const char *text); /* where legal */
+
+/* ---- lines.c ---- */
+
+bool line_is_ours(const struct rollout *r, uint32_t unit, uint16_t step);   /* in custody: set by this step, and by none after it */
+const struct changed_line *line_changed(const struct rollout *r, uint32_t unit); /* the first of the unit that is contested; NULL: none */
+struct why line_why(const struct changed_line *line);
+struct why line_held(const struct rollout *r, uint32_t stages, uint32_t row); /* one of these stages, or of this row's units; NO_ROW: none */
+bool line_again(struct rollout *r, struct out *out, uint32_t unit, const char *actor, const char *text); /* false: none, or not now */
+void line_seen(struct rollout *r, struct out *out, const struct event *event);
 
 void custody_server(struct rollout *r, struct out *out, const struct event *event);
 void custody_process(struct rollout *r, struct out *out, const struct event *event);

@@ -116,8 +116,25 @@ static void failed_text(const struct rollout *r, const struct why *why, char *bu
 		u != NULL ? unit_state_word(u->state) : "?");
 }
 
+static const struct changed_line *line_of(const struct rollout *r, const struct why *why)
+{
+	for (uint32_t i = 0; i < r->n_lines; i++)
+		if (why->balancer == WHY_LINE && r->lines[i].unit == why->other && r->lines[i].step == why->floor)
+			return &r->lines[i];
+	return NULL;
+}
+
 static void contested_text(const struct rollout *r, const struct why *why, char *buf, size_t size)
 {
+	const struct changed_line *line = line_of(r, why);
+	if (line != NULL) {
+		(void)snprintf(buf, size, "contested: somebody changed %s on %s", line->text, r->rows[r->units[line->unit].row].name);
+		return;
+	}
+	if (why->balancer == WHY_LINE) {
+		(void)snprintf(buf, size, "contested: somebody changed a line that upgd had set");
+		return;
+	}
 	const char *row = why->other < r->n_rows ? r->rows[why->other].name : "?";
 	const char *balancer = why->balancer < r->profile->n_balancers ? r->profile->balancers[why->balancer] : "?";
 	const struct want *want = why->other < r->n_rows && why->balancer < r->profile->n_balancers && r->wants[why->balancer] != NULL
@@ -265,6 +282,16 @@ static void retry_how(const struct rollout *r, uint32_t unit, char *buf, size_t 
 			rollout_unit_name(r, unit, name, sizeof(name)));
 }
 
+static void line_how(const struct rollout *r, uint32_t unit, char *buf, size_t size)
+{
+	char name[300];
+	if (rollout_is_over(r))
+		(void)snprintf(buf, size, "set it as it was, and have it read");
+	else
+		(void)snprintf(buf, size, "stop who does it, then upgctl retry %s sets it again; or set it by hand: upgd sees it and goes on",
+			rollout_unit_name(r, unit, name, sizeof(name)));
+}
+
 const char *why_how(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size)
 {
 	static const char *const fixed[WHY_KINDS] = {
@@ -284,6 +311,8 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 	char name[300];
 	if (why->kind == WHY_GONE && unit < r->n_units)
 		(void)snprintf(buf, size, "upgctl skip %s", rollout_unit_name(r, unit, name, sizeof(name)));
+	else if (why->kind == WHY_CONTESTED && why->balancer == WHY_LINE)
+		line_how(r, why->other, buf, size);
 	else if (why->kind == WHY_APPROVAL)
 		approve_how(r, unit_of(r, unit), buf, size);
 	else if (why->kind == WHY_FAILED)

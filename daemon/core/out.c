@@ -81,7 +81,7 @@ void out_commit(struct rollout *r, struct out *out, struct record *rec)
 		abort(); /* a rule wrote what cannot be: better to fold anew than to go on beside the journal */
 	out->n_records++;
 	if (rec->kind == RECORD_REASSERT || rec->kind == RECORD_FOREIGN || rec->kind == RECORD_LIFT || rec->kind == RECORD_PROCESS ||
-		rec->kind == RECORD_HOST || rec->kind == RECORD_NOTE)
+		rec->kind == RECORD_HOST || rec->kind == RECORD_LINE || rec->kind == RECORD_NOTE)
 		return; /* nothing of ours has moved */
 	r->moved_at = r->now;
 	r->stuck_at = 0;

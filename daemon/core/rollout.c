@@ -39,6 +39,9 @@ void rollout_free(struct rollout *r)
 		free(r->known[i].identity);
 	}
 	free(r->known);
+	for (uint32_t i = 0; i < r->n_lines; i++)
+		free(r->lines[i].text);
+	free(r->lines);
 	for (uint32_t i = 0; i < r->facts.n_hosts; i++)
 		free(r->facts.hosts[i].name);
 	for (uint32_t i = 0; i < r->facts.n_databases; i++)
@@ -182,6 +185,12 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 		if (strcmp(x->name, y->name) != 0 || strcmp(x->identity, y->identity) != 0 || x->started != y->started || x->change != y->change)
 			return false;
 	}
+	*what = "lines";
+	if (a->n_lines != b->n_lines)
+		return false;
+	for (uint32_t i = 0; i < a->n_lines; i++)
+		if (a->lines[i].unit != b->lines[i].unit || a->lines[i].step != b->lines[i].step || strcmp(a->lines[i].text, b->lines[i].text) != 0)
+			return false;
 	*what = "wants";
 	uint32_t nodes = a->profile->set_node >= 0 ? a->n_set_rows[a->profile->set_node] : 0;
 	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {

@@ -80,12 +80,14 @@ enum why_kind {
 	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_GONE, WHY_KINDS
 };
 
+enum { WHY_LINE = 255 }; /* as the balancer of CONTESTED: it is a line of a file */
+
 /* Why a unit does not go on: the one answer behind holds, explain and the first line of status. */
 struct why {
 	enum why_kind kind;
-	uint8_t floor;       /* FLOOR: index in keep */
-	uint8_t balancer;    /* CONTESTED; HOST: 1 = `other` is an index in databases, 0 = in hosts */
-	uint32_t other;      /* ORDER: stage; FAILED, FENCED: unit; CONTESTED: row; HOST */
+	uint8_t floor;       /* FLOOR: index in keep; CONTESTED, of a line: step */
+	uint8_t balancer;    /* CONTESTED, or WHY_LINE; HOST: 1 = `other` is an index in databases, 0 = in hosts */
+	uint32_t other;      /* ORDER: stage; FAILED, FENCED: unit; CONTESTED: row, of a line: unit; HOST */
 	int64_t value, limit;
 	uint64_t since_boot; /* 0: just now */
 	int64_t since_ms;
@@ -158,6 +160,14 @@ struct balancer_process {
 	uint64_t since_seq;  /* the record that saw it follow another one; 0: it is the first */
 };
 
+/* A line of a file that a step has set, and that somebody has changed since. */
+struct changed_line {
+	uint32_t unit;
+	uint16_t step;
+	int64_t since_ms;    /* wall */
+	char *text;          /* what is there, and what we set; owned */
+};
+
 /* Which server answered under a name, last: durable, so that a failover while the daemon was down is seen. */
 struct known_host {
 	char *name, *identity; /* owned */
@@ -194,6 +204,8 @@ struct rollout {
 
 	struct known_host *known;
 	uint32_t n_known;
+	struct changed_line *lines; /* not all of them count any more: line_is_ours() */
+	uint32_t n_lines;
 
 	/* facts */
 	struct facts facts;
@@ -224,6 +236,9 @@ enum step_end { STEP_VERIFIED = 0, STEP_SKIPPED = 1, STEP_ADOPTED = 2, STEP_APPR
 
 /* `code` of HOST. */
 enum host_change { HOST_FIRST = 0, HOST_OTHER = 1, HOST_RESTARTED = 2 };
+
+/* `code` of LINE. */
+enum line_change { LINE_CHANGED = 0, LINE_LIFTED = 1, LINE_AGAIN = 2 };
 
 /* `code` of START is a sum of these; of LIMIT one of them. */
 enum start_flag { START_APPROVE_ALL = 1, START_CONTINUE = 2 };

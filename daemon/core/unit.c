@@ -40,6 +40,7 @@ static const struct unit_rule rules[] = {
 	{ UNIT_UNCERTAIN, UNIT_EV_FENCE,       UNIT_FENCED },
 	{ UNIT_PARKED,    UNIT_EV_FENCE,       UNIT_FENCED },
 	{ UNIT_SKIPPED,   UNIT_EV_FENCE,       UNIT_FENCED },
+	{ UNIT_DONE,      UNIT_EV_AGAIN,       UNIT_RUNNING },  /* somebody changed a line that it had set */
 	{ UNIT_DONE,      UNIT_EV_FENCE,       UNIT_FENCED },   /* what it set may be gone with the node's disk */
 	{ UNIT_FENCED,    UNIT_EV_RETURN,      UNIT_RUNNING },
 };
@@ -67,7 +68,7 @@ static const struct {
 };
 
 static const char *const events[UNIT_EVENTS] = { "admit", "finish", "fail", "fail-back", "lost", "turn", "back",
-	"back-failed", "skip", "park", "retry", "reopen", "adopt", "fence", "return" };
+	"back-failed", "skip", "park", "retry", "reopen", "adopt", "fence", "return", "again" };
 
 const struct unit_rule *unit_rules(unsigned *n)
 {

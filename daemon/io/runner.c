@@ -688,12 +688,12 @@ struct runner_request *runner_edit(struct runner *runner, const struct runner_ed
 	return request_new(runner, edit->id, message, good ? NULL : not_utf8, patience_ms, fn, arg);
 }
 
-struct runner_request *runner_read(struct runner *runner, const char *file, uint64_t patience_ms, runner_done_fn *fn, void *arg)
+struct runner_request *runner_read(struct runner *runner, const char *file, const char *prefix, uint64_t patience_ms, runner_done_fn *fn, void *arg)
 {
 	char id[40];
 	(void)snprintf(id, sizeof(id), "read-%" PRIu64, ++runner->n_reads);
 	struct json_object *message = message_new("read", id);
-	bool good = add_exactly(message, "file", file);
+	bool good = add_exactly(message, "file", file) && (prefix == NULL || add_exactly(message, "prefix", prefix));
 	return request_new(runner, id, message, good ? NULL : not_utf8, patience_ms, fn, arg);
 }
 

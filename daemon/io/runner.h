@@ -64,8 +64,8 @@ void runner_free(struct runner *runner); /* cancels waiting, not tasks; no callb
 /* patience_ms: how long to try for a channel and an answer before RUNNER_AWAY; 0 = for ever. Callbacks run from the loop. */
 struct runner_request *runner_start(struct runner *runner, const struct runner_task *task, uint64_t patience_ms, runner_done_fn *fn, void *arg);
 struct runner_request *runner_edit(struct runner *runner, const struct runner_edit *edit, uint64_t patience_ms, runner_done_fn *fn, void *arg);
-/* Reads a file of at most 64 KiB: result.out. */
-struct runner_request *runner_read(struct runner *runner, const char *file, uint64_t patience_ms, runner_done_fn *fn, void *arg);
+/* Reads a file of at most 64 KiB, or of one that may be larger the first line that begins with prefix ("" if there is none): result.out. */
+struct runner_request *runner_read(struct runner *runner, const char *file, const char *prefix, uint64_t patience_ms, runner_done_fn *fn, void *arg);
 /* Names what the far side has: result.out is lines of "running ID" or "ended ID" (runner/PROTOCOL.md). */
 struct runner_request *runner_list(struct runner *runner, uint64_t patience_ms, runner_done_fn *fn, void *arg);
 /* What is not as it should be with the waiting, for people: no channel and why, or what the far side says. "": nothing, it runs. */

@@ -192,7 +192,7 @@ static void test_edit_read_ack(void **state)
 	await(&edited);
 	assert_int_equal(edited.state, RUNNER_EXITED);
 	assert_string_equal(edited.old, "k=1");
-	runner_read(runner, path("f"), 0, on_answer, &read);
+	runner_read(runner, path("f"), NULL, 0, on_answer, &read);
 	await(&read);
 	assert_string_equal(read.out, "k=2\n");
 	assert_string_equal(read.old, "(null)");
@@ -270,7 +270,7 @@ static void test_patience_waits_for_a_running_task(void **state)
 {
 	struct runner *runner = remote(SERVE);
 	struct answer ready = { .n = 0 }, answer = { .n = 0 };
-	runner_read(runner, "/dev/null", 0, on_answer, &ready);
+	runner_read(runner, "/dev/null", NULL, 0, on_answer, &ready);
 	await(&ready);
 	uint64_t patience_ms = 250;
 	do {
@@ -327,7 +327,7 @@ static void test_cancel_and_free(void **state)
 	assert_int_equal(never.n, 0);
 	/* The task goes on, and ends by hand. */
 	runner = remote("printf '{\"op\":\"cancel\",\"id\":\"c\"}\\0' | $0 serve --state $1 >/dev/null; echo >$T/cancelled; exec sleep 1000");
-	runner_read(runner, "/x", 0, on_answer, &never);
+	runner_read(runner, "/x", NULL, 0, on_answer, &never);
 	await_file(path("cancelled"));
 	runner_free(runner);
 	runner = remote(SERVE);
