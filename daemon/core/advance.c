@@ -354,6 +354,10 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		step_end(r, out, unit, STEP_SKIPPED, NULL);
 		return true;
 	}
+	if (line_is_set_later(r, u, step)) { /* the unit was done once already */
+		step_end(r, out, unit, STEP_SKIPPED, "a later stage has set this line");
+		return true;
+	}
 	if (step->act.kind == ACTION_APPROVE)
 		return step_by_person(r, out, unit);
 	if (left_something(u, step) && !live->clear)

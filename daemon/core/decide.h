@@ -144,6 +144,7 @@ void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *a
 /* ---- lines.c ---- */
 
 bool line_is_ours(const struct rollout *r, uint32_t unit, uint16_t step);   /* in custody: set by this step, and by none after it */
+bool line_is_set_later(const struct rollout *r, const struct unit *u, const struct step *step); /* by a later stage */
 const struct changed_line *line_changed(const struct rollout *r, uint32_t unit); /* the first of the unit that is contested; NULL: none */
 struct why line_why(const struct changed_line *line);
 struct why line_held(const struct rollout *r, uint32_t stages, uint32_t row); /* one of these stages, or of this row's units; NO_ROW: none */

@@ -128,7 +128,7 @@ static void contested_text(const struct rollout *r, const struct why *why, char 
 {
 	const struct changed_line *line = line_of(r, why);
 	if (line != NULL) {
-		(void)snprintf(buf, size, "contested: somebody changed %s on %s", line->text, r->rows[r->units[line->unit].row].name);
+		(void)snprintf(buf, size, "contested: on %s somebody changed %s", r->rows[r->units[line->unit].row].name, line->text);
 		return;
 	}
 	if (why->balancer == WHY_LINE) {

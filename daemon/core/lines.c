@@ -15,21 +15,31 @@ static bool is_edit(const struct step *step)
 	return step->act.kind == ACTION_EDIT && step->n_on == 1 && step->on[0] == LANE_ON_SELF;
 }
 
-/* Later in the order of the profile, sent, and not undone. */
-static bool is_set_later(const struct rollout *r, const struct unit *u, uint16_t step)
+static bool same_line(const struct action *a, const struct action *b)
 {
-	const struct action *act = &rollout_stage(r, u)->steps[step].act;
-	for (uint8_t s = u->stage; s < r->profile->n_stages; s++) {
+	return strcmp(a->file, b->file) == 0 && strcmp(a->line, b->line) == 0;
+}
+
+/* By a stage that comes later in the profile: sent, and not undone. */
+bool line_is_set_later(const struct rollout *r, const struct unit *u, const struct step *step)
+{
+	for (uint8_t s = (uint8_t)(u->stage + 1); is_edit(step) && s < r->profile->n_stages; s++) {
 		const struct stage *stage = &r->profile->stages[s];
 		if (stage->set != rollout_stage(r, u)->set || r->unit_of[s] == NULL)
 			continue;
 		const struct unit *other = &r->units[r->unit_of[s][r->rows[u->row].rank]];
-		for (size_t k = s == u->stage ? step + 1u : 0; k < stage->n_steps; k++) {
-			const struct action *later = &stage->steps[k].act;
-			if ((other->touched & (1u << k)) != 0 && is_edit(&stage->steps[k]) && strcmp(later->file, act->file) == 0 && strcmp(later->line, act->line) == 0)
+		for (size_t k = 0; k < stage->n_steps; k++)
+			if ((other->touched & (1u << k)) != 0 && is_edit(&stage->steps[k]) && same_line(&stage->steps[k].act, &step->act))
 				return true;
-		}
 	}
+	return false;
+}
+
+static bool is_set_later_here(const struct unit *u, const struct stage *stage, uint16_t step)
+{
+	for (size_t k = step + 1u; k < stage->n_steps; k++)
+		if ((u->touched & (1u << k)) != 0 && is_edit(&stage->steps[k]) && same_line(&stage->steps[k].act, &stage->steps[step].act))
+			return true;
 	return false;
 }
 
@@ -41,7 +51,7 @@ bool line_is_ours(const struct rollout *r, uint32_t unit, uint16_t step)
 		return false;
 	bool stands = u->state == UNIT_DONE || u->state == UNIT_RUNNING || u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
 	bool finished = u->state == UNIT_DONE || (u->dir == DIR_DO && u->step > step);
-	return stands && finished && !is_set_later(r, u, step);
+	return stands && finished && !is_set_later_here(u, stage, step) && !line_is_set_later(r, u, &stage->steps[step]);
 }
 
 const struct changed_line *line_changed(const struct rollout *r, uint32_t unit)
@@ -97,6 +107,7 @@ bool line_again(struct rollout *r, struct out *out, uint32_t unit, const char *a
 	struct record *rec = out_record(r, out, RECORD_LINE, unit);
 	rec->code = LINE_AGAIN;
 	rec->step = step;
+	rec->attempt = 1;
 	rec->actor = actor;
 	rec->text = text != NULL && text[0] != '\0' ? out_text(out, "%s", text) : NULL;
 	out_commit(r, out, rec);

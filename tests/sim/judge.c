@@ -86,6 +86,8 @@ static void judge_done(struct sim *s, const struct rollout *r)
 		if (s->world.hosts[i].server != 0 && s->world.now < s->world.hosts[i].away_until + 6000)
 			return; /* a failover of the last moment: nobody has met the new server yet */
 	world_check_done(&s->world, r);
+	for (uint32_t n = 0; n < s->world.n_nodes; n++)
+		by_hand |= s->world.nodes[n].rewritten != 0;
 	for (int p = 0; p < WORLD_PROCESSES; p++)
 		for (uint32_t n = 0; n < s->world.n_nodes; n++)
 			by_hand |= s->world.hand[0][p][n] || s->world.hand[1][p][n] || s->world.now < s->world.forgot_until[0][p] || s->world.now < s->world.forgot_until[1][p];
@@ -106,6 +108,8 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 			if (r->wants[b][n].contested)
 				return true; /* a hold of its own in `status` */
 	for (uint32_t i = 0; i < r->n_units; i++) {
+		if (line_changed(r, i) != NULL)
+			return true; /* the same, of a file */
 		enum why_kind kind = r->live[i].why.kind;
 		const struct row *row = &r->rows[r->units[i].row];
 		if (kind == WHY_PLACE && row->set == 2 && (s->world.schemata[row->rank].late || s->world.schemata[row->rank].lost))

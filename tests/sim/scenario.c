@@ -111,6 +111,10 @@ static bool input(struct play *p)
 			s->enabled = w[0] == 'e';
 			s->haunted_until = s->enabled ? 0 : sim_now(p->sim) + 60000;
 		}
+	} else if (strcmp(w, "rewrite") == 0) { /* rewrite ox2 [as-set]: a line of its file, by a configuration tool or a person */
+		for (uint32_t i = 0; i < sim_world(p->sim)->n_nodes; i++)
+			if (strcmp(sim_world(p->sim)->nodes[i].name, a) == 0)
+				world_rewrite(sim_world(p->sim), i, true, strcmp(b, "as-set") == 0);
 	} else if (strcmp(w, "hand") == 0) { /* hand main ox2 ready */
 		enum server_state state = strcmp(p->words[3], "ready") == 0 ? SERVER_READY : strcmp(p->words[3], "maint") == 0 ? SERVER_MAINT : SERVER_DRAIN;
 		sim_person_sets(p->sim, strcmp(a, "main") == 0 ? 0 : 1, b, state);

@@ -74,6 +74,24 @@ static void check_record(struct sim *s, const struct record *rec)
 		world_broken(&s->world, "I1: record %" PRIu64 " is of epoch %u, the one before of %u", rec->seq, rec->epoch, before);
 }
 
+/* A schema is moved only while every old node has the redirect that it needs, as far as a look of a moment ago can know. */
+static void check_admit(struct sim *s, const struct record *rec)
+{
+	enum { KNOWN_MS = 16000 };
+	const struct rollout *r = sim_rollout(s);
+	if (rec->kind != RECORD_ADMIT || r == NULL || rec->unit >= r->n_units || !rollout_stage(r, &r->units[rec->unit])->has_window)
+		return;
+	for (uint32_t n = 0; n < s->world.n_nodes; n++) {
+		const struct world_node *node = &s->world.nodes[n];
+		bool lost = !node->is_new && (node->rewritten & LINE_REDIRECT) != 0 && node->running && node->down_until < node->rewritten_at && !node->away;
+		bool ours = false;
+		for (uint32_t i = 0; i < r->n_units; i++)
+			ours |= r->rows[r->units[i].row].set == 1 && r->rows[r->units[i].row].rank == n && line_is_ours(r, i, 1);
+		if (lost && ours && s->world.now > node->rewritten_at + KNOWN_MS)
+			world_broken(&s->world, "I3: %s is taken up, and %s has lost its redirect", r->rows[r->units[rec->unit].row].name, node->name);
+	}
+}
+
 /* What was so before us is looked at before we touch it, and never again: after a crash it would be what we made of it. */
 static void check_captures(struct sim *s, const struct record *records, size_t n)
 {
@@ -104,6 +122,7 @@ static void op_append(void *arg, const struct record *records, size_t n)
 		rec->text = records[i].text != NULL ? strdup(records[i].text) : NULL;
 		rec->actor = records[i].actor != NULL ? strdup(records[i].actor) : NULL;
 		check_record(s, rec);
+		check_admit(s, rec);
 	}
 	check_captures(s, records, n);
 	s->batch_end = sim_more(s->batch_end, s->n_batches, &s->max_batches, sizeof(*s->batch_end));
@@ -169,6 +188,7 @@ static struct daemon *daemon_new(struct sim *s)
 	*d = (struct daemon){ .sim = s, .life = ++s->life };
 	d->engine = engine_new(&ops, d);
 	s->up_since = s->world.now;
+	s->lines_at = 0;
 	memset(s->seen_wanted, 0, sizeof(s->seen_wanted));
 	return d;
 }

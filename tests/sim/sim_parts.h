@@ -60,6 +60,8 @@ struct sim {
 	uint64_t tick_at, busy_at; /* busy_at: something was decided last */
 	uint64_t up_since;
 	uint32_t n_visits;      /* of the person */
+	uint64_t lines_at;      /* the lines of files were read last, by this life */
+	uint64_t line_off_since[WORLD_NODES]; /* one differs, and nobody says so; 0: none */
 	int64_t wall_step_ms;   /* somebody set the clock */
 	uint32_t seen_wanted[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* the daemon's memory: pid that was last seen as wanted; 0: none */
 	char fate_step[64];     /* a scenario's word on the next actions of that name */

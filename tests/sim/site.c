@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { LINES_FRESH_MS = 5000, LINES_EVERY_MS = 20000, LINES_NOTICED_MS = 60000 };
+
 static int balancer_index(const struct rollout *r, uint8_t balancer)
 {
 	return strcmp(r->profile->balancers[balancer], "main") == 0 ? 0 : 1;
@@ -357,6 +359,26 @@ static void look(struct sim *s, struct daemon *d)
 	engine_event(d->engine, &facts);
 }
 
+/* As lines.c does it: what is otherwise than it was set is told, and what is so again. */
+static void tell_lines(struct sim *s, struct daemon *d, uint64_t fresh)
+{
+	const struct rollout *r = engine_rollout(d->engine);
+	if (d != s->daemon || r == NULL || r->state == ROLLOUT_PLANNING || (s->lines_at != 0 && s->world.now - s->lines_at < fresh))
+		return;
+	s->lines_at = s->world.now;
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct stage *stage = rollout_stage(r, &r->units[i]);
+		for (uint16_t k = 0; k < stage->n_steps && r->rows[r->units[i].row].set == 1; k++) {
+			if (!line_is_ours(r, i, k) || world_lane_down(&s->world, r, (int32_t)r->units[i].row))
+				continue;
+			bool is = world_line_is(&s->world, r, i, &stage->steps[k].act);
+			struct event ev = { .kind = EVENT_LINE, .unit = i, .step = k, .value = is, .text = is ? NULL : stage->steps[k].act.line };
+			if (!is || r->n_lines > 0)
+				engine_event(d->engine, &ev);
+		}
+	}
+}
+
 static void answer_question(struct sim *s, struct daemon *d, const struct happening *h)
 {
 	const struct effect *e = &h->effect;
@@ -368,6 +390,8 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 		e->kind == EFFECT_VERIFY ? EVENT_VERIFIED : e->kind == EFFECT_RECHECK ? EVENT_RECHECKED : EVENT_ORPHANS;
 	if (e->kind == EFFECT_GATE)
 		look(s, d);
+	if (e->kind == EFFECT_GATE && rollout_stage(r, &r->units[e->unit])->needs != 0)
+		tell_lines(s, d, LINES_FRESH_MS);
 	const struct trouble *mute = h->counted ? NULL : strike_due(s, AT_QUESTION, ++s->n_questions);
 	unsigned by = 0;
 	enum result result = question_result(s, r, e, &which, &by, &ev.value);
@@ -497,6 +521,29 @@ static void check_custody(struct sim *s, uint32_t row, uint8_t b, int balancer)
 	}
 }
 
+/* I10: a line that is not as we set it is said to be contested, at one of the next looks. */
+static void check_lines(struct sim *s)
+{
+	const struct rollout *r = sim_rollout(s);
+	bool off[WORLD_NODES] = { 0 };
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct row *row = &r->rows[r->units[i].row];
+		const struct stage *stage = rollout_stage(r, &r->units[i]);
+		for (uint16_t k = 0; k < stage->n_steps && row->set == 1; k++)
+			off[row->rank] |= line_is_ours(r, i, k) && !world_line_is(&s->world, r, i, &stage->steps[k].act) && line_held(r, 0, r->units[i].row).kind == WHY_NONE &&
+				!world_lane_down(&s->world, r, (int32_t)r->units[i].row);
+	}
+	for (uint32_t n = 0; n < s->world.n_nodes; n++) {
+		uint64_t *since = &s->line_off_since[n];
+		if (!off[n])
+			*since = 0;
+		else if (*since == 0 || *since < s->up_since)
+			*since = s->world.now;
+		else if (s->world.now - *since > LINES_NOTICED_MS)
+			world_broken(&s->world, "I10: a line on %s is not as we set it, and nobody says so", s->world.nodes[n].name);
+	}
+}
+
 static void tell_new_rows(struct sim *s)
 {
 	struct rollout *r = sim_rollout(s);
@@ -519,6 +566,8 @@ void site_watch(struct sim *s)
 	if (r == NULL || r->state == ROLLOUT_PLANNING)
 		return;
 	look(s, s->daemon);
+	tell_lines(s, s->daemon, LINES_EVERY_MS);
+	check_lines(s);
 	tell_new_rows(s);
 	for (uint8_t b = 0; b < r->profile->n_balancers; b++) {
 		int balancer = balancer_index(r, b);

@@ -194,6 +194,9 @@ static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b
 	case TROUBLE_HAND:
 		hand(s, a, b);
 		return;
+	case TROUBLE_REWRITE:
+		world_rewrite(w, a % w->n_nodes, b % 2, false);
+		return;
 	case TROUBLE_REBOOT:
 		reboot(s, a % w->n_nodes, 5000 + b % 120000, id);
 		return;
@@ -263,6 +266,21 @@ static void hands_back(struct sim *s, const struct rollout *r)
 	}
 }
 
+/* Lines that somebody changed: set again by a word, or by hand. */
+static void lines_back(struct sim *s, const struct rollout *r)
+{
+	char name[300];
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct changed_line *line = line_changed(r, i);
+		const struct row *row = &r->rows[r->units[i].row];
+		if (line != NULL && s->n_visits % 2 == 0 && row->set == 1)
+			for (int which = 0; which < 2; which++)
+				world_rewrite(&s->world, row->rank, which, true);
+		else if (line != NULL)
+			sim_command(s, COMMAND_RETRY, rollout_unit_name(r, i, name, sizeof(name)));
+	}
+}
+
 static void force_task(struct sim *s, const struct row *row)
 {
 	struct world_schema *schema = row->set == 2 ? &s->world.schemata[row->rank] : NULL;
@@ -316,6 +334,7 @@ void strike_person(struct sim *s)
 		return;
 	s->n_visits++;
 	hands_back(s, r);
+	lines_back(s, r);
 	if (r->paused)
 		sim_command(s, COMMAND_RESUME, NULL);
 	approve_all(s, r);

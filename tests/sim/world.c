@@ -104,11 +104,11 @@ unsigned world_cause(const struct world *w, const struct rollout *r, const struc
 static bool node_tool(struct world *w, struct world_node *node, const char *tool, const char *verb)
 {
 	if (strcmp(tool, "systemctl") == 0) {
-		bool start = strcmp(verb, "start") == 0;
-		if (start && !node->running)
+		bool start = strcmp(verb, "start") == 0, boots = start && !node->running;
+		if (boots)
 			node->boots_at = w->now + BOOT_MS;
 		node->running = start;
-		if (start && node->is_new && (!node->name_new || node->redirect || !node->push_off || !node->deny))
+		if (boots && node->is_new && (!node->name_new || node->redirect || !node->push_off || !node->deny))
 			world_broken(w, "%s booted the new version with old settings", node->name);
 		return true;
 	}
@@ -186,17 +186,66 @@ static bool schema_tool(struct world *w, struct world_schema *s, const char *too
 	return true;
 }
 
+static enum world_line which_line(const char *line)
+{
+	if (strstr(line, "migrationRedirectURL") != NULL)
+		return LINE_REDIRECT;
+	if (strstr(line, "SERVER_NAME") != NULL)
+		return LINE_NAME;
+	if (strstr(line, "allowPermanentPush") != NULL)
+		return LINE_PUSH;
+	return strstr(line, "denyImplicit") != NULL ? LINE_DENY : 0;
+}
+
+static bool *value_of(struct world_node *node, enum world_line line)
+{
+	switch (line) {
+	case LINE_REDIRECT:
+		return &node->redirect;
+	case LINE_NAME:
+		return &node->name_new;
+	case LINE_PUSH:
+		return &node->push_off;
+	case LINE_DENY:
+		return &node->deny;
+	}
+	return NULL;
+}
+
+static bool edit_value(const struct action *act, enum world_line line)
+{
+	const char *to = act->to != NULL ? act->to : "";
+	return line == LINE_PUSH ? strcmp(to, "false") == 0 : line == LINE_DENY ? strcmp(to, "true") == 0 : to[0] != '\0';
+}
+
 static bool edit(struct world_node *node, const struct action *act, bool undo)
 {
-	if (strstr(act->line, "migrationRedirectURL") != NULL)
-		node->redirect = !undo && act->to != NULL && act->to[0] != '\0';
-	else if (strstr(act->line, "SERVER_NAME") != NULL)
-		node->name_new = true;
-	else if (strstr(act->line, "allowPermanentPush") != NULL)
-		node->push_off = strcmp(act->to, "false") == 0;
-	else if (strstr(act->line, "denyImplicit") != NULL)
-		node->deny = strcmp(act->to, "true") == 0;
+	enum world_line line = which_line(act->line);
+	bool *value = value_of(node, line);
+	if (value != NULL)
+		*value = !undo && edit_value(act, line);
+	node->rewritten &= (uint8_t)~line;
 	return true;
+}
+
+bool world_line_is(const struct world *w, const struct rollout *r, uint32_t unit, const struct action *act)
+{
+	struct world_node *node = node_of(w, r, &r->units[unit]);
+	enum world_line line = which_line(act->line);
+	const bool *value = node != NULL ? value_of(node, line) : NULL;
+	return value == NULL || *value == edit_value(act, line);
+}
+
+void world_rewrite(struct world *w, uint32_t n, bool name, bool as_set)
+{
+	struct world_node *node = &w->nodes[n];
+	enum world_line line = !node->is_new ? LINE_REDIRECT : name ? LINE_NAME : LINE_DENY;
+	bool *value = value_of(node, line), ours = as_set ? (node->rewritten & line) != 0 : *value;
+	if (!ours || !serves(w, node))
+		return;
+	*value = as_set;
+	node->rewritten = (uint8_t)(as_set ? node->rewritten & ~line : node->rewritten | line);
+	node->rewritten_at = w->now;
 }
 
 void world_set_server(struct world *w, int balancer, int process, uint32_t node, enum server_state state, bool by_hand)
@@ -363,7 +412,7 @@ static void check_process(struct world *w, int p, bool old_tenants, bool new_ten
 			world_broken(w, "I4: new %s is READY in main while tenants are old", node->name);
 		if (in_second && !node->is_new && !excused(w, SECONDARY, p, n))
 			world_broken(w, "I4: old %s is READY in secondary", node->name);
-		if (in_main && !node->is_new && new_tenants && !node->redirect && serves(w, node) && !excused(w, MAIN, p, n))
+		if (in_main && !node->is_new && new_tenants && !node->redirect && (node->rewritten & LINE_REDIRECT) == 0 && serves(w, node) && !excused(w, MAIN, p, n))
 			world_broken(w, "I3: new tenants meet old %s without the redirect", node->name);
 	}
 	if (main_ready == 0 && !main_excused)

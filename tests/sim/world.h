@@ -10,6 +10,8 @@
 
 enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANCERS = 2, WORLD_HOSTS = 3 };
 
+enum world_line { LINE_REDIRECT = 1, LINE_NAME = 2, LINE_PUSH = 4, LINE_DENY = 8 };
+
 struct world_node {
 	char name[16];
 	bool is_new, running, name_new, redirect, push_off, deny;
@@ -17,6 +19,8 @@ struct world_node {
 	uint64_t boots_at;                 /* virtual ms: serves from then on */
 	uint64_t down_until;               /* the host is down until then: a trouble */
 	uint32_t reboots;
+	uint8_t rewritten;                 /* enum world_line: somebody wrote its file anew, and nobody has since */
+	uint64_t rewritten_at;
 	uint16_t cause;                    /* the trouble that touched it last */
 };
 
@@ -72,6 +76,10 @@ bool world_lane_down(const struct world *world, const struct rollout *r, int32_t
 void world_set_server(struct world *world, int balancer, int process, uint32_t node, enum server_state state, bool by_hand);
 /* Whoever asks, or decides anew, is to see it from now on: who enabled it did so before. row: of a schema; -1: all. */
 void world_seen(struct world *world, int32_t schema);
+/* A configuration tool writes the node's file without what a step had set; or as it was set, by hand. */
+void world_rewrite(struct world *world, uint32_t node, bool name, bool as_set);
+/* The line that a step sets is as it sets it. */
+bool world_line_is(const struct world *world, const struct rollout *r, uint32_t unit, const struct action *act);
 /* READY waits for a node that serves. */
 bool world_is_up(const struct world *world, const struct rollout *r, const struct unit *u);
 /* The trouble that touched a unit's row, or for a cluster unit any row; 0: none. */
