@@ -35,19 +35,26 @@ static struct tally tally(const struct rollout *r)
 	return t;
 }
 
+/* They held what needed them; at the end they are named. */
+static const char *changed_lines(const struct rollout *r, struct out *out)
+{
+	char name[300] = "";
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->n_lines; i++)
+		if (line_is_ours(r, r->lines[i].unit, r->lines[i].step) && n++ == 0)
+			(void)rollout_unit_name(r, r->lines[i].unit, name, sizeof(name));
+	return n > 0 ? out_text(out, "; %u lines that were set are changed by somebody: upgctl explain %s", n, name) : "";
+}
+
 static void end(struct rollout *r, struct out *out, enum rollout_state state, const struct tally *t)
 {
 	struct record *rec = out_record(r, out, RECORD_END, RECORD_NO_UNIT);
 	rec->code = (uint16_t)state;
 	rec->value = state == ROLLOUT_DONE ? 0 : 3;
 	const char *fenced = t->fenced ? out_text(out, "; %u fenced: kept out until a person has looked", t->fenced) : "";
-	uint32_t lines = 0;
-	for (uint32_t i = 0; i < r->n_lines; i++)
-		lines += line_is_ours(r, r->lines[i].unit, r->lines[i].step);
-	const char *changed = lines ? out_text(out, "; %u changed by somebody: see the line records of its log", lines) : "";
 	rec->text = out_text(out, "%s: %u of %u units done, %u skipped, %u parked, %u failed, %u undone, %u not started%s%s%s",
 		rollout_state_word(state), t->done, r->n_units, t->skipped, t->parked, t->failed, t->undone,
-		t->open - t->failed - t->active, t->stays ? "; some of it stays" : "", fenced, changed);
+		t->open - t->failed - t->active, t->stays ? "; some of it stays" : "", fenced, changed_lines(r, out));
 	out_commit(r, out, rec);
 	(void)out_effect(out, EFFECT_ENDED, RECORD_NO_UNIT);
 }
