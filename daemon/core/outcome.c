@@ -43,7 +43,7 @@ static const char *changed_lines(const struct rollout *r, struct out *out)
 	for (uint32_t i = 0; i < r->n_lines; i++)
 		if (line_is_ours(r, r->lines[i].unit, r->lines[i].step) && n++ == 0)
 			(void)rollout_unit_name(r, r->lines[i].unit, name, sizeof(name));
-	return n > 0 ? out_text(out, "; %u lines that were set are changed by somebody: upgctl explain %s", n, name) : "";
+	return n > 0 ? out_text(out, "; %u line%s of files changed by somebody: upgctl log --unit %s", n, n == 1 ? "" : "s", name) : "";
 }
 
 static void end(struct rollout *r, struct out *out, enum rollout_state state, const struct tally *t)
