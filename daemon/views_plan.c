@@ -234,8 +234,9 @@ bool view_plan_adjust(struct view_job *job)
 
 static const char *row_named(const struct view_planner *planner, uint32_t row, char *buf, size_t size)
 {
-	const char *columns = planner->rows[row].columns;
-	struct row as = { .columns = (char *)(uintptr_t)columns };
+	if (row == REHEARSE_CLUSTER)
+		return "cluster";
+	struct row as = { .columns = (char *)(uintptr_t)planner->rows[row].columns };
 	return row_column(&as, "name", buf, size) ? buf : "?";
 }
 

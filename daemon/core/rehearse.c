@@ -259,7 +259,7 @@ static void measure(struct rehearsal *s)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		if (u->window_open_ms != 0 && u->window_close_ms > u->window_open_ms)
-			out->windows[out->n_windows++] = (struct rehearse_window){ .row = u->row - 1, .stage = u->stage,
+			out->windows[out->n_windows++] = (struct rehearse_window){ .row = u->row > 0 ? u->row - 1 : REHEARSE_CLUSTER, .stage = u->stage,
 				.ms = (uint64_t)(u->window_close_ms - u->window_open_ms), .weight = r->rows[u->row].weight };
 	}
 	qsort(out->windows, out->n_windows, sizeof(*out->windows), longest_first);

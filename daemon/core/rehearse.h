@@ -24,8 +24,10 @@ struct rehearse_options {
 	const atomic_bool *cancel; /* looked at now and then, may be set by another thread; NULL: never */
 };
 
+enum { REHEARSE_CLUSTER = ROLLOUT_NO_ROW };
+
 struct rehearse_window {
-	uint32_t row;           /* index into the rows given */
+	uint32_t row;           /* index into the rows given; REHEARSE_CLUSTER: the cluster's own, which is not given */
 	uint8_t stage;
 	uint64_t ms;
 	uint32_t weight;

@@ -505,6 +505,31 @@ static void test_log_and_its_units_survive_a_restart(void **state)
 	expect("Status", "{}", NULL, "run 1 PAUSED");
 }
 
+/* A window of the cluster's own row, which no query has given. */
+static void test_a_window_of_the_cluster_is_simulated(void **state)
+{
+	(void)state;
+	static const char stage[] = "\n{ name = \"outage\"; for = \"cluster\"; steps = (\n"
+		"{ name = \"down\"; run = [ \"true\" ]; on = \"local\"; resolve = \"rerun\"; takes = \"1m\"; window = \"open\"; },\n"
+		"{ name = \"up\"; run = [ \"true\" ]; on = \"local\"; resolve = \"rerun\"; takes = \"9h\"; window = \"close\"; } ); },\n";
+	static char text[100000], path[128];
+	FILE *in = fopen(world.config.profile_path, "r");
+	assert_non_null(in);
+	text[fread(text, 1, sizeof(text) - 1, in)] = '\0';
+	(void)fclose(in);
+	char *stages = strstr(text, "stages = (");
+	assert_non_null(stages);
+	stages += strlen("stages = (");
+	(void)snprintf(path, sizeof(path), "%s/profile.conf", world.dir);
+	FILE *out = fopen(path, "w");
+	assert_non_null(out);
+	(void)fprintf(out, "%.*s%s%s", (int)(stages - text), text, stage, stages);
+	(void)fclose(out);
+	world.config.profile_path = path;
+	expect("Plan", "{" PACKAGE ",\"simulate\":true}", NULL, "{\"name\":\"cluster\",\"ms\":32460000");
+	(void)unlink(path);
+}
+
 /* On the loop: the dump failed, and what it printed is no UTF-8, obeyed by terminals, and too long to be shown whole. */
 static void backup_fails(void *arg)
 {
@@ -583,6 +608,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_commands, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_log_and_its_units_survive_a_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_window_of_the_cluster_is_simulated, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_output_of_any_bytes_can_be_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_followers, setup, teardown),
 	};
