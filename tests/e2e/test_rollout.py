@@ -168,7 +168,7 @@ def records(lab, since=0):
 
 def test_five_nodes_and_twelve_schemata(site):
 	site.before = tenants(site)
-	out = site.upgctl(*START, "--yes", "--wait", seconds=240)
+	out = site.upgctl(*START, "--yes", "--wait", seconds=400)
 	assert " DONE " in out.splitlines()[-1]
 	assert report.report(site.dir) == 0
 	all_is_new(site)

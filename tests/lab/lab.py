@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE))
 
 import templates  # noqa: E402
 from ports import Ports  # noqa: E402
-from procs import MARK, LabError, Procs, start_time, sweep, tail_of, wait_until  # noqa: E402
+from procs import MARK, LabError, Procs, SLOW, start_time, sweep, tail_of, wait_until  # noqa: E402
 from sshd import Sshd  # noqa: E402
 
 TOOLS = """registerserver listserver unregisterserver listdatabaseschema disableschema enableschema changeserver runupdate
@@ -187,18 +187,18 @@ class Lab:
 
 	def _start_databases(self):
 		user = ["--user=root"] if os.geteuid() == 0 else []
-		size = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=24M", "--innodb-data-file-path=ibdata1:4M:autoextend"]
+		size = ["--innodb-log-file-size=8M", "--innodb-buffer-pool-size=24M", "--innodb-data-file-path=ibdata1:4M:autoextend", "--innodb-autoextend-increment=4"]
 		# A mariadbd that starts removes every #sql file in its tmpdir, another server's too: never share /tmp.
 		common = {n: ["--no-defaults", *user, *size, f"--datadir={self.dir}/db{n}", f"--tmpdir={self.dir}/tmp{n}"] for n in (1, 2)}
 		for n in (1, 2):
 			(self.dir / f"tmp{n}").mkdir()
-		install = [self.procs.start(f"install{n}", ["mariadb-install-db", *common[n], "--force", "--skip-test-db",
-			"--auth-root-authentication-method=normal", "--skip-name-resolve"]) for n in (1, 2)]
-		for process in install:
-			wait_until(lambda process=process: not process.alive(), 60, "mariadb-install-db ends", lambda p=process: tail_of(p.log))
-			if process.popen.returncode:
-				raise LabError(f"mariadb-install-db: exit {process.popen.returncode}\n{tail_of(process.log)}")
-			self.procs.children.remove(process)
+		install = self.procs.start("install", ["mariadb-install-db", *common[1], "--force", "--skip-test-db",
+			"--auth-root-authentication-method=normal", "--skip-name-resolve"])
+		wait_until(lambda: not install.alive(), 60, "mariadb-install-db ends", lambda: tail_of(install.log))
+		if install.popen.returncode:
+			raise LabError(f"mariadb-install-db: exit {install.popen.returncode}\n{tail_of(install.log)}")
+		self.procs.children.remove(install)
+		shutil.copytree(self.dir / "db1", self.dir / "db2")
 		servers = [self.procs.start(f"db{n}", ["mariadbd", *common[n], f"--socket={self.dir}/db{n}.sock",
 			f"--port={port}", "--bind-address=127.0.0.1", f"--pid-file={self.dir}/db{n}.pid", "--skip-name-resolve", f"--server-id={n}",
 			"--max-connections=400", "--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=2", "--thread-cache-size=64",
@@ -403,7 +403,7 @@ class Lab:
 
 	def upgctl(self, *args, seconds=60, codes=(0,)):
 		"""Its stdout. LabError if the exit code is none of these (None: any)."""
-		done = subprocess.run(self.upgctl_argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.procs.env, timeout=seconds, check=False)
+		done = subprocess.run(self.upgctl_argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.procs.env, timeout=seconds * SLOW, check=False)
 		if codes is not None and done.returncode not in codes:
 			raise LabError(f"upgctl {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
 		return done.stdout
