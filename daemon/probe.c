@@ -315,6 +315,8 @@ static void on_task(void *arg, const struct runner_result *result)
 		char what[40];
 		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
 		answer_none(run, judge_passing(run->options.bind.profile, out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
+	} else if (!result->whole && (run->probe->column != NULL || run->probe->expect != EXPECT_MATCH)) {
+		answer_none(run, RESULT_UNKNOWN, "what it printed is not known as a whole, only its beginning and end: more than 64 KiB, or the disk there is full", "");
 	} else {
 		answer_output(run, result->out != NULL ? result->out : "");
 	}

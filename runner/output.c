@@ -93,6 +93,11 @@ void output_end(struct output *output)
 	redact(output, 0);
 }
 
+bool output_is_whole(const struct output *output)
+{
+	return output->n_tail <= sizeof(output->tail);
+}
+
 size_t output_text(const struct output *output, char *text)
 {
 	size_t len = output->n_head;

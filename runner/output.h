@@ -26,4 +26,5 @@ struct output {
 void output_init(struct output *output, const struct secrets *secrets);
 void output_feed(struct output *output, const char *data, size_t len);
 void output_end(struct output *output);                           /* nothing more will come */
+bool output_is_whole(const struct output *output);                /* nothing is left out of output_text() */
 size_t output_text(const struct output *output, char *text);      /* at most OUTPUT_MAX bytes, no NUL at the end */

@@ -272,16 +272,18 @@ static int program_start(struct supervisor *sup, struct fail *fail)
 	return err != 0 ? 1 : 0;
 }
 
-static void out_save(struct supervisor *sup)
+/* False: not all that was printed is there. */
+static bool out_save(struct supervisor *sup)
 {
 	static char text[OUTPUT_MAX];
 	size_t len = output_text(&sup->output, text);
 	/* For eyes until the end: not synced before the exit record is, and no reason to fail. */
 	close_cleanup int fd = openat(sup->task.dir_fd, "out.tmp", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd >= 0 && write_all(fd, text, len) == 0 && (!sup->ended || fdatasync(fd) == 0))
-		(void)renameat(sup->task.dir_fd, "out.tmp", sup->task.dir_fd, "out");
+	bool saved = fd >= 0 && write_all(fd, text, len) == 0 && (!sup->ended || fdatasync(fd) == 0) &&
+		renameat(sup->task.dir_fd, "out.tmp", sup->task.dir_fd, "out") == 0;
 	sup->dirty = false;
 	sup->saved_ms = proc_boot_ms();
+	return saved && output_is_whole(&sup->output);
 }
 
 static void on_output(struct supervisor *sup, size_t max)
@@ -329,7 +331,7 @@ static void on_time(struct supervisor *sup, uint64_t now)
 		sup->killed = true;
 	}
 	if (sup->dirty && now >= sup->saved_ms + SAVE_MS)
-		out_save(sup);
+		(void)out_save(sup);
 }
 
 /* Milliseconds until on_time() has something to do; -1: nothing. */
@@ -401,9 +403,11 @@ static int finish(struct supervisor *sup)
 	uint64_t took = proc_boot_ms() - sup->started_ms;
 	(void)waitpid(sup->pid, &status, 0);
 	output_end(&sup->output);
-	out_save(sup);
+	bool whole = out_save(sup);
 	json_cleanup struct json_object *record = json_object_new_object();
 	json_add_str(record, "state", sup->ending == RUNNING ? "exited" : "timeout");
+	if (!whole)
+		json_add_bool(record, "whole", false);
 	if (sup->ending != RUNNING)
 		timeout_describe(sup, record);
 	if (WIFSIGNALED(status))

@@ -240,6 +240,8 @@ static void result_fill(struct runner_request *request)
 	struct runner_result *result = &request->result;
 	int64_t code = -1, signal = 0, took = 0;
 	const char *error = NULL;
+	result->whole = true;
+	(void)!json_get_bool(request->answer, "whole", &result->whole, NULL);
 	(void)!json_get_str(request->answer, "out", &result->out, NULL);
 	(void)!json_get_str(request->answer, "old", &result->old, NULL);
 	(void)!json_get_str(request->answer, "error", &error, NULL);

@@ -30,6 +30,7 @@ struct runner_result {
 	int signal;             /* 0 if none */
 	const char *out;        /* stdout and stderr as they came, head and tail if long; borrowed, NUL-terminated */
 	size_t out_len;
+	bool whole;             /* out is all that was printed */
 	const char *error;      /* a sentence unless RUNNER_EXITED */
 	const char *old;        /* edit: the line that was there before ("" = none); else NULL */
 	uint64_t took_ms;

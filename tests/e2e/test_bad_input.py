@@ -401,6 +401,23 @@ def tool(lab, node, name, script):
 	os.chmod(path, 0o755)
 
 
+@pytest.mark.long
+def test_a_list_too_long_to_be_kept_opens_no_window(make_lab):
+	"""Of more than 64 KiB the middle is gone: tasks that nobody would ever see done, with the tenants already down."""
+	lab = make_lab(nodes=2, schemata=2, contexts=2)
+	for node in ("ox1", "ox2"):
+		tool(lab, node, "listUpdateTasks", f'[ -e {lab.dir}/go ] && exec $real "$@"\nout=$($real "$@")\nfor i in $(seq 300); do echo "$out"; done')
+	lab.start_upgd()
+	lab.upgctl(*START, "--until", "migrate", "--yes")
+
+	def asked():
+		return [u for u in lab.units("migrate").values() if "is not known as a whole" in u.get("text", "")]
+	lab.wait_until(asked, 90, "the list is not taken as it is")
+	assert not any(u.get("in_window") for u in lab.units("migrate").values())
+	(lab.dir / "go").touch()
+	lab.wait_until(lambda: {u["state"] for u in lab.units("migrate").values()} == {"done"}, 90, "all is moved")
+
+
 def test_tools_that_hang_flood_and_talk_garbage(make_lab, tmp_path):
 	profile = tmp_path / "ox-appsuite.conf"
 	profile.write_text(PROFILE.read_text().replace('timeout = "2m"', 'timeout = "1s"'))

@@ -274,6 +274,9 @@ static void test_flood_is_bounded(void **state)
 	assert_memory_equal(out, "first\n", 6);
 	assert_string_equal(out + strlen(out) - 5, "last\n");
 	assert_non_null(strstr(out, " bytes left out]\n"));
+	bool whole = true;
+	assert_int_equal(json_get_bool(end, "whole", &whole, NULL), 0);
+	assert_false(whole);
 	struct stat st;
 	assert_int_equal(stat(path("state/a/out"), &st), 0);
 	assert_true(st.st_size <= (64 << 10) + 128);
@@ -723,6 +726,21 @@ static void test_a_full_disk(void **state)
 	assert_int_equal(num(again, "code"), 0);
 }
 
+/* The disk fills up while it runs: its end is told, and that not all of its output is there. */
+static void test_output_that_cannot_be_kept(void **state)
+{
+	struct serve serve = serve_start(NULL);
+	start(&serve, "a", "echo one; while [ ! -s state/a/out ]; do sleep 0.01; done; mkdir state/a/out.tmp; echo two; exit 5", NULL);
+	json_cleanup struct json_object *end = await(&serve, "a", NULL);
+	bool whole = true;
+	assert_int_equal(num(end, "code"), 5);
+	assert_int_equal(json_get_bool(end, "whole", &whole, NULL), 0);
+	assert_false(whole);
+	assert_string_equal(str(end, "out"), "one\n");
+	serve_end(&serve, false);
+	assert_int_equal(rmdir(path("state/a/out.tmp")), 0);
+}
+
 /* Whoever removes the records of what runs makes its end unknown, and no second run. */
 static void test_the_state_directory_is_removed(void **state)
 {
@@ -833,7 +851,7 @@ int main(void)
 		row(test_serve_killed_then_attached), row(test_supervisor_killed), row(test_reboot), row(test_claimed_not_started),
 		row(test_secrets), row(test_edit), row(test_edit_refused), row(test_read), row(test_ack_forgets_for_good),
 		row(test_bad_requests), row(test_garbage_drops_the_channel), row(test_status),
-		row(test_a_pid_that_is_used_again), row(test_odd_names), row(test_a_full_disk), row(test_the_state_directory_is_removed),
+		row(test_a_pid_that_is_used_again), row(test_odd_names), row(test_a_full_disk), row(test_output_that_cannot_be_kept), row(test_the_state_directory_is_removed),
 		row(test_a_stopped_task), row(test_closed_output_is_no_end), row(test_a_daemon_leaves_its_task), row(test_two_hundred_at_once) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
