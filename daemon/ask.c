@@ -323,7 +323,14 @@ static void on_captured(void *arg, const struct probe_answer *answer)
 		flight_answer(f, answer->result != RESULT_OK ? answer->result : RESULT_UNKNOWN, 0, text);
 		return;
 	}
-	json_add(a->got, flight_step(f)->captures[a->i].name, judge_rows(answer->table));
+	struct fail fail;
+	struct json_object *rows = judge_rows(answer->table, &fail);
+	if (rows == NULL) {
+		fail_prefix(&fail, "capture %s", flight_step(f)->captures[a->i].name);
+		flight_answer(f, RESULT_FAILED, 0, fail.text);
+		return;
+	}
+	json_add(a->got, flight_step(f)->captures[a->i].name, rows);
 	a->n_rows += (int64_t)answer->table->n_rows;
 	a->i++;
 	capture_next(f);

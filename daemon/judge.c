@@ -381,8 +381,24 @@ void judge_column_done(struct judge_column *column)
 	*column = (struct judge_column){ 0 };
 }
 
-struct json_object *judge_rows(const struct judge_table *t)
+/* As it would be read back: json_add_str() mends what is no UTF-8. */
+static bool is_text(const char *cell)
 {
+	json_cleanup struct json_object *holder = json_object_new_object();
+	const char *back = "";
+	json_add_str(holder, "cell", cell);
+	return json_get_str(holder, "cell", &back, NULL) == 0 && strcmp(back, cell) == 0;
+}
+
+struct json_object *judge_rows(const struct judge_table *t, struct fail *fail)
+{
+	for (size_t i = 0; i < t->n_rows * t->n_columns; i++) {
+		if (t->cells[i] == NULL || is_text(t->cells[i]))
+			continue;
+		(void)fail_set(fail, -EILSEQ, "row %zu, column %zu is no UTF-8 text, so it could not be compared later: ask for HEX() of it", i / t->n_columns + 1,
+			i % t->n_columns + 1);
+		return NULL;
+	}
 	struct json_object *one = json_object_new_object(), *rows = json_object_new_array();
 	for (size_t i = 0; i < t->n_rows; i++) {
 		struct json_object *row = json_object_new_array();

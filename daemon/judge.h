@@ -36,7 +36,7 @@ void judge_column_done(struct judge_column *column);
 
 /* {"rows":[["a"],["b"]]}, as captures hold it; owned by the caller (json_object_put). */
 struct json_object;
-struct json_object *judge_rows(const struct judge_table *table);
+struct json_object *judge_rows(const struct judge_table *table, struct fail *fail); /* NULL: a cell is no text */
 
 /* What a program said when it failed is not its own fault: the profile's `passing`. */
 bool judge_passing(const struct profile *profile, const char *output);

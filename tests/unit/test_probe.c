@@ -177,8 +177,13 @@ static void test_rows(void **state)
 	(void)state;
 	const char *cells[] = { "1", "x", "2", NULL };
 	struct judge_table table = { .n_rows = 2, .n_columns = 2, .cells = cells };
-	json_cleanup struct json_object *rows = judge_rows(&table);
+	json_cleanup struct json_object *rows = judge_rows(&table, NULL);
 	assert_string_equal(json_text(rows, NULL), "{\"rows\":[[\"1\",\"x\"],[\"2\",null]]}");
+	/* A column of bytes: what is kept of it must be what is read back, or nothing. */
+	struct fail fail = { 0 };
+	cells[2] = "\xff";
+	assert_null(judge_rows(&table, &fail));
+	assert_string_equal(fail.text, "row 2, column 1 is no UTF-8 text, so it could not be compared later: ask for HEX() of it");
 }
 
 /* ---- binding ---- */
