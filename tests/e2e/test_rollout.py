@@ -352,6 +352,8 @@ def test_until_stops_there_and_only_these_move(small):
 	lab = small()
 	lab.upgctl(*START, "--yes", "--until", "convert", "--only", "ox1,oxdatabase_1")
 	hold(lab, "until")
+	dumps = list((lab.dir / "backup").iterdir())
+	assert len(dumps) == 1 and dumps[0].stat().st_mode & 0o077 == 0  # it holds the databases' passwords
 	assert "until" in lab.upgctl("status", json=True, codes=(4,))["waits"]
 	assert packages(lab) == {"ox1": "7.10.6-44", "ox2": "7.10.5-40", "ox3": "7.10.5-40"}
 	assert lab.units("migrate")["migrate/oxdatabase_1"]["state"] == "waiting"
