@@ -16,7 +16,8 @@ enum {
 	FILES_OWN = 40,      /* the loop, the journal, the log, listening, a profile and its tools */
 	FILES_NODE = 4,      /* the runner's channel and its errors, a question, a connection that is kept */
 	FILES_PROCESS = 2,   /* its socket, its master's */
-	FILES_DATABASE = 4,
+	FILES_DATABASE = 14, /* two pools (site.c, hosts.c): five connections at most, a copy of each, two wakes, a kill */
+	FILES_REPLICA = 8,
 };
 
 /*
@@ -47,7 +48,7 @@ static rlim_t files_needed(const struct config *config)
 {
 	rlim_t n = FILES_OWN + CONTROL_CLIENTS_MAX + FILES_NODE * config->n_nodes + FILES_DATABASE * (config->n_databases + config->n_hosts);
 	for (size_t i = 0; i < config->n_hosts; i++)
-		n += (rlim_t)config->hosts[i].parallel;
+		n += FILES_REPLICA * config->hosts[i].replicas.n;
 	for (size_t i = 0; i < config->n_balancers; i++)
 		n += FILES_PROCESS * config->balancers[i].sockets.n;
 	return n;
