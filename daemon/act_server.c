@@ -25,7 +25,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000 };
+enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000, SHUT_MS = 5000 };
 
 struct process {
 	struct server *s;
@@ -49,6 +49,7 @@ struct server {
 	struct json_object *baseline; /* restore: owned; else NULL */
 	unsigned zeros;
 	uint64_t idle_until;         /* boot ms; 0: not yet waiting for it */
+	uint64_t shut_until;         /* boot ms; what is left was shut down, and is looked for until then; 0: it was not */
 	uint64_t away_since;         /* boot ms; 0: all answer */
 	const struct process *away;  /* one that does not */
 	uint64_t down_since;         /* boot ms; 0: not waiting for it to be up */
@@ -83,7 +84,7 @@ static const char *server_trouble(struct flight *f, char *buf, size_t size)
 		(void)snprintf(buf, size, "balancer %s does not answer: %s", s->balancer, s->away->error);
 	else if (s->down_since != 0 && now - s->down_since > LOG_AFTER_MS)
 		(void)snprintf(buf, size, "%s is not up in balancer %s, which must see it healthy first", s->name, s->balancer);
-	else if (s->idle_until != 0 && now > s->idle_until && s->zeros == 0)
+	else if (s->idle_until != 0 && s->shut_until == 0 && now > s->idle_until && s->zeros == 0)
 		(void)snprintf(buf, size, "%u requests are still in flight to %s in balancer %s%s, and it is to be idle: end them, or wait", sessions, s->name,
 			s->balancer, unknown ? ", what old workers serve is unknown" : "");
 	return buf;
@@ -155,8 +156,22 @@ static void on_shut(void *arg, const char *error)
 	p->call = NULL;
 	if (error != NULL)
 		note(s, "; %s: %s", socket_of(p), error);
-	if (--s->open == 0)
-		flight_answer(s->f, RESULT_OK, 0, s->note);
+	if (--s->open > 0)
+		return;
+	s->shut_until = loop_boot_ms() + SHUT_MS;
+	again_in(s, IDLE_POLL_MS);
+}
+
+/* HAProxy does as it is told in the worker that serves; an old one says "Proxy is disabled", and its requests go on. */
+static void shutdown_judge(struct server *s, unsigned sessions)
+{
+	if (sessions > 0 && loop_boot_ms() < s->shut_until) {
+		again_in(s, IDLE_POLL_MS);
+		return;
+	}
+	if (sessions > 0)
+		note(s, "; %u go on all the same, in old workers of HAProxy that nobody can tell", sessions);
+	flight_answer(s->f, RESULT_OK, (int64_t)sessions, s->note);
 }
 
 static void shutdown_rest(struct server *s, unsigned sessions)
@@ -243,6 +258,10 @@ static void idle_round(struct server *s)
 	}
 	if (s->idle_until == 0)
 		s->idle_until = now + action->idle_ms;
+	if (s->shut_until != 0) {
+		shutdown_judge(s, sessions);
+		return;
+	}
 	s->zeros = sessions == 0 && !unknown ? s->zeros + 1 : 0;
 	if (s->zeros >= ZEROS) {
 		flight_answer(s->f, RESULT_OK, 0, "idle");

@@ -404,7 +404,7 @@ def tool(lab, node, name, script):
 @pytest.mark.long
 def test_a_list_too_long_to_be_kept_opens_no_window(make_lab):
 	"""Of more than 64 KiB the middle is gone: tasks that nobody would ever see done, with the tenants already down."""
-	lab = make_lab(nodes=2, schemata=2, contexts=2)
+	lab = make_lab(nodes=2, schemata=6, contexts=2)
 	for node in ("ox1", "ox2"):
 		tool(lab, node, "listUpdateTasks", f'[ -e {lab.dir}/go ] && exec $real "$@"\nout=$($real "$@")\nfor i in $(seq 300); do echo "$out"; done')
 	lab.start_upgd()

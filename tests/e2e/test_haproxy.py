@@ -192,21 +192,25 @@ def test_what_cannot_be_understood_holds(small):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("then", ["shutdown", "hold"])
+@pytest.mark.parametrize("then", ["shutdown", "old worker", "hold"])
 def test_a_request_that_never_ends(small, tmp_path, then):
 	"""Its server goes DOWN meanwhile; that is no end of it. `next` goes on to the next step, `shutdown` cuts it, `hold` waits."""
 	profile = tmp_path / "ox-appsuite.conf"
-	text = PROFILE.read_text().replace('want = "maint"; idle = "30s"; then = "shutdown"', f'want = "maint"; idle = "2s"; then = "{then}"')
+	text = PROFILE.read_text().replace('want = "maint"; idle = "30s"; then = "shutdown"', f'want = "maint"; idle = "2s"; then = "{then if then == "hold" else "shutdown"}"')
 	assert text != PROFILE.read_text()
 	profile.write_text(text)
 	lab = small(drain="1s", nodes=2, profile=profile)
 	with request_in_flight(lab, "ox1", "lb1"):
 		lab.upgctl(*START, "--yes")
 		wait_for_server(lab, "lb1", "ox1", "DRAIN")
+		if then == "old worker":
+			lab.reload_lb("lb1")
 		lab.fault("health", "503", node="ox1")
 		wait_for_server(lab, "lb1", "ox1", "DOWN", "MAINT")
 		wait_for_log(lab, "acted .*unit=convert/ox1 step=drain text=\"1 sessions left")
-		if then == "shutdown":
+		if then == "old worker":
+			wait_for_log(lab, "acted .*unit=convert/ox1 step=quiet .*text=\"1 requests were still in flight and were shut down; 1 go on all the same, in old workers")
+		elif then == "shutdown":
 			wait_for_log(lab, "acted .*unit=convert/ox1 step=quiet text=\"1 requests were still in flight and were shut down")
 		else:
 			wait_for_server(lab, "lb1", "ox1", "MAINT")
