@@ -142,12 +142,12 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
 	u->flags = UNIT_STARTED;
+	if (rec->value > r->rows[u->row].weight)
+		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	/* Its tenants were not all old (0: a journal that did not say): to take it back would take those along that never were there. */
 	if (rec->code > CLASS_OLD && r->profile->stages[u->stage].has_window && r->rows[u->row].weight > 0)
 		u->flags |= UNIT_PIVOT;
 	u->window_open_ms = u->window_close_ms = u->task_ms = 0;
-	if (rec->value > r->rows[u->row].weight)
-		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	return 0;
 }
 

@@ -99,7 +99,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	stage.n_keep = stage.total = stage.per_host = 0;
-	stage.again = false;
+	stage.again = stage.has_window = false;
 	out_done(&out);
 	rollout_free(r);
 	r = NULL;
@@ -257,6 +257,22 @@ static void an_abort_names_what_a_failover_lost(void **state)
 	assert_int_equal(r->units[0].state, UNIT_FAILED);
 }
 
+/* Empty when it was planned, of both fleets when it starts: to take it back would take those along that never were there. */
+static void what_has_become_mixed_only_goes_forward(void **state)
+{
+	(void)state;
+	enum { CLASS_MIXED = 3 };
+	steps[0] = run_step("update");
+	begin(1);
+	stage.has_window = true;
+	assert_int_equal(r->rows[0].weight, 0);
+	put((struct record){ .kind = RECORD_ADMIT, .unit = 0, .code = CLASS_MIXED, .value = 0 });
+	assert_int_equal(r->units[0].flags & UNIT_PIVOT, 0); /* there is nobody */
+	put((struct record){ .kind = RECORD_ADMIT, .unit = 0, .code = CLASS_MIXED, .value = 5 });
+	assert_int_equal(r->rows[0].weight, 5);
+	assert_int_equal(r->units[0].flags & UNIT_PIVOT, UNIT_PIVOT);
+}
+
 /* Taken out of its balancer, failed there and parked: alive, of the old fleet, and nobody is sent to it. */
 static void a_parked_node_carries_nobody(void **state)
 {
@@ -302,6 +318,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_profile_of_the_cluster_alone_ends, teardown),
 		cmocka_unit_test_teardown(what_is_over_is_not_opened_again, teardown),
 		cmocka_unit_test_teardown(an_abort_names_what_a_failover_lost, teardown),
+		cmocka_unit_test_teardown(what_has_become_mixed_only_goes_forward, teardown),
 		cmocka_unit_test_teardown(a_parked_node_carries_nobody, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
