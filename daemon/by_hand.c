@@ -386,13 +386,17 @@ static void put_literal(FILE *out, const char *value)
 	(void)fputc('\'', out);
 }
 
-/* The statement with its arguments put in, as the prepared one means it. */
-static void put_statement(FILE *out, const char *query, char *const *args)
+/* The statement with its arguments put in, as the prepared one means it: values, or else names. */
+static void put_statement(FILE *out, const char *query, char *const *args, bool values)
 {
 	char quote = '\0';
 	for (size_t n = 0; *query != '\0'; query++) {
 		if (quote == '\0' && *query == '?' && args[n] != NULL) {
-			put_literal(out, args[n++]);
+			if (values)
+				put_literal(out, args[n]);
+			else
+				(void)fputs(args[n], out);
+			n++;
 			continue;
 		}
 		if (quote == '\0' && strchr("'\"`", *query) != NULL)
@@ -404,6 +408,38 @@ static void put_statement(FILE *out, const char *query, char *const *args)
 	(void)fputs(";\n", out);
 }
 
+/* Opens a client for what follows, to its end "EOF"; says as a comment what else of the option file counts. */
+static void put_client(const struct by_hand *h, const char *file, const char *group, const char *options)
+{
+	if (group != NULL)
+		(void)fprintf(h->out, "# with what [%s] of that file says\n", group);
+	(void)fputs("mariadb --defaults-extra-file=", h->out);
+	put_word(h->out, file, "");
+	(void)fprintf(h->out, " %s <<'EOF'\n", options);
+}
+
+/* Each replica of a host, against what the host has at that moment. */
+static void put_replicas(const struct by_hand *h, const char *pool, const struct probe *probe, const char *query)
+{
+	static char position_word[] = "@position";
+	const struct config_host *host = config_host_of_pool(h->config, pool);
+	if (host == NULL || host->replicas.n == 0) {
+		(void)fprintf(h->out, "# %s has no replica in upgd.conf: nothing to ask\n", host != NULL ? host->name : pool);
+		return;
+	}
+	if (probe->position != NULL) {
+		(void)fputs("position=$(", h->out);
+		put_client(h, host->option_file, NULL, "-BN");
+		put_statement(h->out, probe->position, (char *[]){ NULL }, false);
+		(void)fputs("EOF\n)\n", h->out);
+	}
+	for (size_t i = 0; i < host->replicas.n; i++) {
+		put_client(h, host->replicas.items[i], NULL, probe->position != NULL ? "--init-command=\"SET @position = '$position'\" --table" : "--table");
+		put_statement(h->out, query, (char *[]){ position_word, NULL }, false);
+		(void)fputs("EOF\n", h->out);
+	}
+}
+
 static void put_sql(const struct by_hand *h, const char *name, const struct probe *probe, struct bind *bind)
 {
 	struct fail fail = { 0 };
@@ -411,6 +447,7 @@ static void put_sql(const struct by_hand *h, const char *name, const struct prob
 	char *query = target != NULL ? bind_sql(bind, probe->query, &fail) : NULL;
 	char **args = query != NULL ? bind_list(bind, probe->args, &fail) : NULL;
 	const char *file = NULL, *group = NULL;
+	bool of_replicas = target != NULL && strncmp(target, "replicas:", 9) == 0;
 	if (target != NULL && strncmp(target, "host:", 5) == 0) {
 		const struct config_host *host = config_host_of_pool(h->config, target + 5);
 		file = host != NULL ? host->option_file : NULL;
@@ -424,15 +461,13 @@ static void put_sql(const struct by_hand *h, const char *name, const struct prob
 	}
 	if (args == NULL) {
 		cannot(h, name, &fail);
+	} else if (of_replicas) {
+		put_replicas(h, target + 9, probe, query);
 	} else if (file == NULL) {
 		(void)fprintf(h->out, "# %s is no database of upgd.conf any more\n", target);
 	} else {
-		if (group != NULL)
-			(void)fprintf(h->out, "# with what [%s] of that file says\n", group);
-		(void)fputs("mariadb --defaults-extra-file=", h->out);
-		put_word(h->out, file, "");
-		(void)fputs(" --table <<'EOF'\n", h->out);
-		put_statement(h->out, query, args);
+		put_client(h, file, group, "--table");
+		put_statement(h->out, query, args, true);
 		(void)fputs("EOF\n", h->out);
 	}
 	free(target);

@@ -146,6 +146,10 @@ static void say_where(const struct runbook *book, const struct by_hand *hand, co
 	}
 	if (was_sent(u))
 		wait_for_tasks(hand, step);
+	if (was_sent(u) && step->has_orphans) {
+		(void)fputs("# nor before its statements have ended: they outlive their client. Ask again until none comes\n", hand->out);
+		by_hand_probe(hand, step->orphans);
+	}
 }
 
 /* ---- ways ---- */
