@@ -11,6 +11,7 @@ import pytest
 
 from procs import marked
 from test_faults import command_of, task_runs, wait_for_log
+from test_journal import offline
 from test_rollout import START, TASK, hold, tenants
 
 SCHEMA = "oxdatabase_3"
@@ -194,4 +195,7 @@ def test_no_tenant_comes_back_before_the_replica_has_what_the_update_wrote(make_
 		unit = lab.units("migrate")[f"migrate/{SCHEMA}"]
 		assert unit["step"] == "replicas" and unit["in_window"] and {t[2] for t in tenants(lab).values() if t[0] == SCHEMA} == {"0"}
 		assert "caught_up" in hold(lab, "check")["text"]
+		book = offline(lab, "runbook")  # a person by hand asks the same
+		asked = book[book.index("position=$("):book.index("\n# enable\n")]
+		assert "-1" in lab.procs.run(["bash", "-c", asked], seconds=60), asked
 	lab.wait_until(lambda: lab.units("migrate")[f"migrate/{SCHEMA}"]["state"] == "done", 90, "enabled when it has caught up")
