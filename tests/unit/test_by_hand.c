@@ -18,38 +18,70 @@ static char *text_of(const char *text)
 	return (char *)(uintptr_t)text;
 }
 
-/* A row of a database with a line's end in it does not become a line of its own, which somebody would run. */
-static void what_was_captured_stays_a_comment(void **state)
+/* What is printed of a probe for a rollout of one row, "cluster"; owned by the caller. */
+static char *printed(struct probe *probe, const struct config *config, const char *captures)
 {
-	(void)state;
-	struct probe probe = { .name = text_of("off"), .kind = PROBE_SQL, .target = text_of("configdb"), .query = text_of("SELECT 1"), .expect = EXPECT_SUBSET_OF,
-		.expected = text_of("was_off") };
 	struct stage stage = { .name = text_of("work"), .fence = -1 };
 	struct set set = { .name = text_of("cluster") };
-	const struct profile profile = { .set_node = -1, .set_tenants = -1, .probes = &probe, .n_probes = 1, .sets = &set, .n_sets = 1, .stages = &stage,
+	const struct profile profile = { .set_node = -1, .set_tenants = -1, .probes = probe, .n_probes = 1, .sets = &set, .n_sets = 1, .stages = &stage,
 		.n_stages = 1 };
 	struct rollout *r = rollout_new(&profile, 1);
 	const struct record records[] = { { .seq = 1, .kind = RECORD_ROW, .unit = 0, .text = "name=cluster\n" },
 		{ .seq = 2, .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT } };
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(rollout_apply(r, &records[i]), 0);
-	struct config config = { .cluster = text_of("test") };
 	char *text = NULL;
 	size_t size;
-	struct by_hand hand = { .config = &config, .r = r, .unit = 0, .captures = "{\"was_off\":{\"rows\":[[\"17\\nreboot\\r\\u001b[2J\"],[\"18\"]]}}",
-		.out = open_memstream(&text, &size) };
+	struct by_hand hand = { .config = config, .r = r, .unit = 0, .captures = captures, .out = open_memstream(&text, &size) };
 	by_hand_probe(&hand, 0);
 	(void)fclose(hand.out);
+	rollout_free(r);
+	return text;
+}
+
+/* A row of a database with a line's end in it does not become a line of its own, which somebody would run. */
+static void what_was_captured_stays_a_comment(void **state)
+{
+	(void)state;
+	struct probe probe = { .name = text_of("off"), .kind = PROBE_SQL, .target = text_of("configdb"), .query = text_of("SELECT 1"), .expect = EXPECT_SUBSET_OF,
+		.expected = text_of("was_off") };
+	const struct config config = { .cluster = text_of("test") };
+	char *text = printed(&probe, &config, "{\"was_off\":{\"rows\":[[\"17\\nreboot\\r\\u001b[2J\"],[\"18\"]]}}");
 	assert_non_null(strstr(text, "#   was_off: 2: 17 reboot  [2J, 18\n"));
 	assert_null(strstr(text, "\nreboot"));
 	free(text);
-	rollout_free(r);
+}
+
+/* Each of them, against where the host is at that moment; without any there is nothing to ask. */
+static void replicas_are_asked_each(void **state)
+{
+	(void)state;
+	char *pools[] = { text_of("3") }, *replicas[] = { text_of("/r1.cnf"), text_of("/r2.cnf") };
+	struct config_host host = { .name = text_of("db1"), .pools = { .items = pools, .n = 1 }, .option_file = text_of("/db1.cnf"),
+		.replicas = { .items = replicas, .n = 2 } };
+	const struct config config = { .cluster = text_of("test"), .hosts = &host, .n_hosts = 1 };
+	struct probe probe = { .name = text_of("caught_up"), .kind = PROBE_SQL, .target = text_of("replicas:3"), .position = text_of("SELECT @@gtid"),
+		.query = text_of("SELECT WAIT(?, 5)"), .expect = EXPECT_EQUALS, .expected = text_of("0") };
+	char *text = printed(&probe, &config, NULL);
+	static const char first[] = "position=$(mariadb --defaults-extra-file=/db1.cnf -BN <<'EOF'\nSELECT @@gtid;\nEOF\n)\n";
+	static const char one[] = "mariadb --defaults-extra-file=/r1.cnf --init-command=\"SET @position = '$position'\" --table <<'EOF'\nSELECT WAIT(@position, 5);\nEOF\n";
+	const char *at = strstr(text, first);
+	assert_non_null(at);
+	assert_non_null(at = strstr(at, one));
+	assert_non_null(strstr(at, "/r2.cnf"));
+	free(text);
+	host.replicas.n = 0;
+	text = printed(&probe, &config, NULL);
+	assert_non_null(strstr(text, "# db1 has no replica in upgd.conf: nothing to ask\n"));
+	assert_null(strstr(text, "mariadb"));
+	free(text);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_captured_stays_a_comment),
+		cmocka_unit_test(replicas_are_asked_each),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
