@@ -77,7 +77,7 @@ def test_by_hand_in_a_window_past_its_pivot(small):
 	schema = next_update(lab, ())
 	lab.kill_upgd()
 	book = by_hand(lab)
-	assert book.index("UNKNOWN: update") < book.index("PROCESSLIST") < book.index("# is it done?") and "db1 has no replica in upgd.conf: nothing to ask" in book
+	assert book.index("UNKNOWN: update") < book.index("PROCESSLIST") < book.index("# is it done?") and "has no replica in upgd.conf: nothing to ask" in book
 	assert "past its pivot: only forward" in book and "#? ADMIN_PASSWORD" in book and "undo" not in book.split("migrate/")[1].split("====")[0]
 	assert secret(lab) not in book
 	only_the_owner_changed(lab, moved=[schema])  # up again, on the new fleet
