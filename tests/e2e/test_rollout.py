@@ -434,7 +434,8 @@ def test_abort_of_a_mixed_world_is_a_place_to_live(small):
 	before = requests_more(lab, 1)
 	after = requests_more(lab, 1500)
 	assert after["denied"] == before["denied"] and after["failed"] == 0
-	assert all(after["ok_by_node"][name] > before["ok_by_node"].get(name, 0) for name in packages(lab))
+	served = {name for name, ok in after["ok_by_node"].items() if ok > before["ok_by_node"].get(name, 0)}
+	assert served & old and served - old  # not each node: whom a drain had sent elsewhere stays there
 	lab.upgctl(*START, "--yes", "--wait", seconds=120)
 	assert lab.status()["rollout"]["id"] == 2
 	all_is_new(lab)
