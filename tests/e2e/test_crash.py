@@ -229,6 +229,28 @@ def test_killed_in_each_step(small, undisturbed, where):
 	assert world(lab) == undisturbed
 
 
+def test_each_request_is_carried_out_once_over_a_death_before_its_answer(small):
+	"""Durable, and never told: who says it again with the same id is told that it was done, and it is not done twice."""
+	lab = small(users=0)
+	unit = f"migrate/{FIRST}"
+	said = [("Start", {"params": PARAMS}), ("Pause", {}), ("Resume", {}), ("Pause", {"now": True}), ("Skip", {"unit": unit}), ("Retry", {"unit": unit}),
+		("Fence", {"unit": "redirect/ox1"}), ("Approve", {"what": "convert/first-boot"}), ("Abort", {"rollout": 1})]
+	for i, (method, args) in enumerate(said):
+		begin_to_die(lab, f"before_ack {method}")
+		if method == "Fence":  # it must have seen who else is ready
+			lab.wait_until(lambda: "cannot be fenced" not in (call(lab, "Fence", **args, request_id="f") or ""), 60, "ox1 is fenced")
+		else:
+			assert call(lab, method, **args, request_id=f"r{i}") is None
+		died(lab, f"before_ack {method}")
+	live(lab, None)
+	for i, (method, args) in enumerate(said):
+		again = call(lab, method, **args, request_id="f" if method == "Fence" else f"r{i}")
+		assert "this request was carried out before" in again["text"], again
+	found = collections.Counter((r["kind"], r.get("unit")) for r in records(lab) if r.get("actor"))
+	assert all(found[kind, name] == n for kind, name, n in (("start", None, 1), ("pause", None, 2), ("resume", None, 1), ("unit", unit, 2),
+		("unit", "redirect/ox1", 1), ("approve", "convert", 1), ("abort", None, 1))), found
+
+
 def test_killed_at_every_kind_of_boundary_in_each_stage(small):
 	lab = small()
 	begin_to_die(lab, "before_ack Start")

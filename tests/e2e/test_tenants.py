@@ -91,6 +91,27 @@ def test_a_tenant_that_is_enabled_inside_a_window_is_not_updated_under_its_users
 
 
 @pytest.mark.long
+def test_tenants_enabled_while_nobody_watched_are_not_updated_under_their_users(small):
+	"""A pause --now in a window, upgd is killed, a person undoes by hand, upgd is back: it looks before it goes on."""
+	lab = small(users=0)
+	lab.fault("clt.changeserver", "slow:3000")
+	lab.upgctl(*START, "--yes")
+	wait_for_log(lab, f"intent .*unit=migrate/{FIRST} step=repoint")
+	lab.upgctl("pause", "--now")
+	lab.fault("clt.changeserver", None)
+	wait_for_log(lab, f"step .*unit=migrate/{FIRST} step=repoint")
+	lab.kill_upgd()
+	tool(lab, "ox3", "enablecontext", "-c", str(next(c for c, t in tenants(lab).items() if t[0] == FIRST and t[3] == "1431655765")))
+	lab.start_upgd()
+	lab.upgctl("resume")
+	unit = unit_is(lab, f"migrate/{FIRST}", state="failed")
+	assert unit["in_window"] and not unit["past_pivot"] and pending(lab, FIRST)
+	assert "no longer true after nobody watched it" in unit["text"] and "no context of the schema is enabled" in unit["text"], unit
+	lab.upgctl("retry", f"migrate/{FIRST}")
+	reaches_done(lab)
+
+
+@pytest.mark.long
 def test_a_schema_that_is_dropped_is_left_out_by_a_person(small):
 	lab = small(users=0)
 	lab.upgctl(*START)
