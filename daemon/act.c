@@ -118,13 +118,14 @@ static struct runner *runner_of(struct flight *f)
 	const struct rollout *r = flight_rollout(f);
 	struct fail fail;
 	bool node = f->effect.lane >= 0 && (uint32_t)f->effect.lane < r->n_rows;
+	enum result result = f->effect.again ? RESULT_UNKNOWN : RESULT_FAILED; /* sent by an earlier life, to a node that upgd.conf had then */
 	if (!node && f->effect.lane != LANE_LOCAL) {
-		flight_answer_later(f, RESULT_FAILED, "the action has no place to run on");
+		flight_answer_later(f, result, "the action has no place to run on");
 		return NULL;
 	}
 	struct runner *runner = site_runner(f->x->site, node ? r->rows[f->effect.lane].name : NULL, &fail);
 	if (runner == NULL)
-		flight_answer_later(f, RESULT_FAILED, fail.text);
+		flight_answer_later(f, result, fail.text);
 	return runner;
 }
 
@@ -289,7 +290,7 @@ void act_edit(struct flight *f)
 	act->line = act->file != NULL ? bind_text(&bind, action->line, &fail) : NULL;
 	act->to = act->line != NULL ? bind_text(&bind, action->restore ? forward->to : action->to, &fail) : NULL;
 	if (act->to == NULL)
-		flight_answer_later(f, RESULT_FAILED, fail.text);
+		flight_answer_later(f, f->effect.again ? RESULT_UNKNOWN : RESULT_FAILED, fail.text);
 	else if (!action->restore)
 		edit(f, act->to);
 	else if (restore_line(f, act))
