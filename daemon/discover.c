@@ -28,7 +28,7 @@ struct node {
 	char *columns;       /* owned */
 	struct row row;      /* for templates; borrows columns */
 	char *value, *error; /* owned; value NULL: there was none */
-	uint8_t class_;
+	uint8_t class_, also; /* also: another class that fits */
 };
 
 struct table {
@@ -72,6 +72,7 @@ struct place {
 	struct runner *runner;
 	struct runner_request *request;
 	char id[100];
+	char **argv;         /* owned */
 	char *error, *mend;  /* owned */
 };
 
@@ -151,6 +152,7 @@ static void on_node(void *arg, const struct probe_answer *answer)
 	if (value != NULL && answer->whole) {
 		node->value = memory_need(strdup(value));
 		node->class_ = look_class(&d->classes[d->profile->set_node], value);
+		node->also = look_class_again(&d->classes[d->profile->set_node], value, node->class_);
 	} else {
 		node->error = memory_need(strdup(answer->text));
 	}
@@ -340,6 +342,42 @@ static const struct seen_server *server_in(const struct process *p, const char *
 
 static void places_go_on(struct discovery *d);
 
+/* Behind what is there: each program that steps run at the place. What only the new version brings is not looked for. */
+static void tools_of(struct discovery *d, const char *node, char **argv, size_t max)
+{
+	struct bind bind = bind_of(d, NULL);
+	struct fail fail;
+	size_t n = 0;
+	while (argv[n] != NULL)
+		n++;
+	for (size_t s = 0; s < d->profile->n_stages; s++)
+		for (size_t i = 0; i < 2 * d->profile->stages[s].n_steps && n < max; i++) {
+			const struct step *step = &d->profile->stages[s].steps[i / 2];
+			const struct action *act = i % 2 == 0 ? &step->act : &step->undo;
+			bool here = false;
+			for (size_t k = 0; k < step->n_on; k++)
+				here |= node == NULL ? step->on[k] == LANE_ON_LOCAL : step->on[k] == LANE_ON_SELF || step->on[k] == LANE_ON_OLD;
+			char *tool = here && act->kind == ACTION_RUN ? bind_text(&bind, act->argv[0], &fail) : NULL;
+			for (size_t k = 0; k < n && tool != NULL; k++)
+				if (strcmp(argv[k], tool) == 0) {
+					free(tool);
+					tool = NULL;
+				}
+			if (tool != NULL)
+				argv[n++] = tool;
+		}
+}
+
+static void tools_missing(struct place *p, const struct runner_result *result)
+{
+	char names[300] = "";
+	for (size_t i = 0; i < result->out_len && i + 1 < sizeof(names); i++)
+		names[i] = result->out[i] == '\n' ? (i + 1 < result->out_len ? ' ' : '\0') : result->out[i];
+	if (asprintf(&p->error, "what the profile runs there is not there: %s", names) < 0)
+		abort();
+	p->mend = memory_need(strdup("install it, or see the parameters of the profile that say where programs are, and the PATH of upgd-run"));
+}
+
 static void on_runner(void *arg, const struct runner_result *result)
 {
 	struct place *p = arg;
@@ -347,8 +385,10 @@ static void on_runner(void *arg, const struct runner_result *result)
 	p->request = NULL;
 	if (result->state != RUNNER_AWAY)
 		runner_ack(p->runner, p->id);
-	if (result->state != RUNNER_EXITED || result->exit_code != 0) {
-		p->error = memory_need(strdup(result->error != NULL ? result->error : "its runner cannot run `true`"));
+	if (result->state == RUNNER_EXITED && result->exit_code == 0 && result->out_len > 0) {
+		tools_missing(p, result);
+	} else if (result->state != RUNNER_EXITED || result->exit_code != 0) {
+		p->error = memory_need(strdup(result->error != NULL ? result->error : "its runner cannot run `sh`"));
 		p->mend = memory_need(strdup(result->state == RUNNER_REFUSED ? "see secrets in upgd-run(8)"
 			: p->node != NULL ? "try the command of remote in upgd.conf by hand, as the user of upgd"
 			: "is upgd-run serve running here? see local_runner and local_socket in upgd.conf(5)"));
@@ -360,7 +400,8 @@ static void on_runner(void *arg, const struct runner_result *result)
 
 static void place_start(struct discovery *d, struct place *p)
 {
-	static const char *const argv[] = { "true", NULL };
+	enum { TOOLS_MAX = 64 };
+	static const char *const look[] = { "sh", "-c", "for tool; do command -v \"$tool\" >/dev/null || echo \"$tool\"; done", "check" };
 	struct fail fail = { 0 };
 	uint64_t nonce = loop_boot_ms();
 	p->runner = site_runner(d->site, p->node, &fail);
@@ -371,7 +412,11 @@ static void place_start(struct discovery *d, struct place *p)
 	if (getrandom(&nonce, sizeof(nonce), GRND_NONBLOCK) != (ssize_t)sizeof(nonce))
 		nonce ^= (uint64_t)(uintptr_t)p;
 	(void)snprintf(p->id, sizeof(p->id), "check/%016llx", (unsigned long long)nonce);
-	struct runner_task task = { .id = p->id, .argv = argv, .env = (const char *const *)d->secrets, .deadline_ms = RUNNER_MS };
+	p->argv = memory_need(calloc(TOOLS_MAX + 1, sizeof(char *)));
+	for (size_t i = 0; i < sizeof(look) / sizeof(look[0]); i++)
+		p->argv[i] = memory_need(strdup(look[i]));
+	tools_of(d, p->node, p->argv, TOOLS_MAX);
+	struct runner_task task = { .id = p->id, .argv = (const char *const *)p->argv, .env = (const char *const *)d->secrets, .deadline_ms = RUNNER_MS };
 	d->open++;
 	d->places_open++;
 	p->request = runner_start(p->runner, &task, RUNNER_MS, on_runner, p);
@@ -442,6 +487,9 @@ static void judge_node(struct discovery *d, const struct node *node, const struc
 	else if (node->class_ == CLASS_NONE)
 		finding(d, DISCOVER_ERROR, subject, "compare the parameters of the rollout with what the nodes run",
 			"%s says \"%.80s\", which is of no class", set->class_probe, node->value);
+	else if (node->also != CLASS_NONE)
+		finding(d, DISCOVER_ERROR, subject, "give another version: this one runs already",
+			"\"%.80s\" is both %s and %s: nothing would tell the fleets apart", node->value, d->profile->classes[node->class_], d->profile->classes[node->also]);
 	else
 		finding(d, DISCOVER_OK, subject, NULL, "%s, \"%.80s\"", d->profile->classes[node->class_], node->value);
 }
@@ -454,8 +502,13 @@ static void judge_nodes(struct discovery *d)
 		finding(d, DISCOVER_ERROR, set->name, "add nodes to upgd.conf", "the set has no rows");
 	if (profile_probe(d->profile, set->class_probe) < 0)
 		finding(d, DISCOVER_ERROR, set->name, "name one of probes in the profile", "there is no probe \"%s\"", set->class_probe);
-	for (size_t i = 0; i < config->n_nodes; i++)
+	size_t n_new = 0;
+	for (size_t i = 0; i < config->n_nodes; i++) {
 		judge_node(d, &d->nodes[i], set);
+		n_new += d->nodes[i].class_ == CLASS_NEW && d->nodes[i].also == CLASS_NONE;
+	}
+	if (n_new > 0 && n_new == config->n_nodes)
+		finding(d, DISCOVER_WARNING, set->name, "compare from and to with what the nodes run", "every node is new already: none would be upgraded");
 }
 
 static int by_name(const void *a, const void *b)
@@ -656,6 +709,7 @@ static void discovery_free(struct discovery *d)
 			runner_cancel(d->places[i].request);
 		free(d->places[i].error);
 		free(d->places[i].mend);
+		bind_list_free(d->places[i].argv);
 	}
 	for (size_t i = 0; i < d->result.n_findings; i++) {
 		free(d->result.findings[i].subject);

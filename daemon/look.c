@@ -41,6 +41,14 @@ uint8_t look_class(const struct look_classes *classes, const char *value)
 	return CLASS_NONE;
 }
 
+uint8_t look_class_again(const struct look_classes *classes, const char *value, uint8_t but)
+{
+	for (size_t i = 0; i < classes->n; i++)
+		if (classes->class_[i] != but && regexec(&classes->regex[i], value, 0, NULL, 0) == 0)
+			return classes->class_[i];
+	return CLASS_NONE;
+}
+
 /* ---- rows of a query ---- */
 
 static const char *cell(const struct sql_result *result, size_t row, const char *column)

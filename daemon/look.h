@@ -19,6 +19,7 @@ struct look_classes {
 };
 must_check int look_classes_init(struct look_classes *classes, struct bind *bind, const struct set *set, struct fail *fail);
 void look_classes_done(struct look_classes *classes);
+uint8_t look_class_again(const struct look_classes *classes, const char *value, uint8_t but); /* another class that fits too, or CLASS_NONE */
 uint8_t look_class(const struct look_classes *classes, const char *value); /* CLASS_NONE: no rule matches */
 
 struct look_row {

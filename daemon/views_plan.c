@@ -53,6 +53,20 @@ static struct json_object *finding_json(const struct discover_finding *finding)
 	return object;
 }
 
+/* What it finds is true all the same; a start would be refused. */
+static bool check_running(const struct views *views, struct json_object *array)
+{
+	const struct rollout *r = engine_rollout(views->with.engine);
+	char subject[40], mend[80], text[] = "is at hand: until it has ended no other is started";
+	if (r == NULL || rollout_is_over(r))
+		return false;
+	(void)snprintf(subject, sizeof(subject), "rollout %u", r->id);
+	(void)snprintf(mend, sizeof(mend), "let it end (upgctl watch), or upgctl abort %u", r->id);
+	const struct discover_finding finding = { .level = DISCOVER_ERROR, .subject = subject, .text = text, .mend = mend };
+	json_object_array_add(array, finding_json(&finding));
+	return true;
+}
+
 void view_check_reply(struct view_job *job, const struct discover_result *result)
 {
 	struct json_object *reply = json_object_new_object(), *array = json_object_new_array();
@@ -60,8 +74,9 @@ void view_check_reply(struct view_job *job, const struct discover_result *result
 		for (size_t i = 0; i < result->n_findings && json_object_array_length(array) < FINDINGS_MAX; i++)
 			if ((int)result->findings[i].level == level)
 				json_object_array_add(array, finding_json(&result->findings[i]));
+	bool running = check_running(job->views, array);
 	json_add(reply, "findings", array);
-	json_add_int(reply, "errors", (int64_t)result->n_errors);
+	json_add_int(reply, "errors", (int64_t)result->n_errors + running);
 	json_add_int(reply, "warnings", (int64_t)result->n_warnings);
 	control_reply(job->call, reply, false);
 }

@@ -154,5 +154,5 @@ void line_seen(struct rollout *r, struct out *out, const struct event *event);
 void custody_server(struct rollout *r, struct out *out, const struct event *event);
 void custody_process(struct rollout *r, struct out *out, const struct event *event);
 
-/* A sentence for a unit's why: "floor: old.capacity 300 < 412 (old.tenants)". Empty for WHY_NONE. */
+/* A sentence for a unit's why: "floor: old.capacity would be 300, below 412 old.tenants". Empty for WHY_NONE. */
 const char *why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size);

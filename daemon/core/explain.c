@@ -78,7 +78,7 @@ static void floor_text(const struct rollout *r, const struct unit *u, const stru
 {
 	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
 	if (stage == NULL || why->floor >= stage->n_keep) {
-		(void)snprintf(buf, size, "floor: %" PRId64 " against %" PRId64, why->value, why->limit);
+		(void)snprintf(buf, size, "floor: it would be %" PRId64 " against %" PRId64, why->value, why->limit);
 		return;
 	}
 	char what[64], bound[64], named[80] = "";
@@ -87,7 +87,7 @@ static void floor_text(const struct rollout *r, const struct unit *u, const stru
 	(void)counter_text(r->profile, &floor->bound, bound, sizeof(bound));
 	if (floor->bound.kind != COUNTER_CONST)
 		(void)snprintf(named, sizeof(named), " %s", bound);
-	(void)snprintf(buf, size, "floor: %s %" PRId64 " %s %" PRId64 "%s", what, why->value, floor->is_max ? ">" : "<", why->limit, named);
+	(void)snprintf(buf, size, "floor: %s would be %" PRId64 ", %s %" PRId64 "%s", what, why->value, floor->is_max ? "above" : "below", why->limit, named);
 }
 
 static void order_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)

@@ -446,3 +446,26 @@ def test_tools_that_hang_flood_and_talk_garbage(make_lab, tmp_path):
 	lab.upgctl("retry", "redirect/ox3")
 	lab.wait_until(lambda: {u["state"] for u in lab.units("redirect").values()} == {"done"}, 60, "all is done")
 	assert unit("ox2")["attempt"] == 1
+
+
+# what check knows before the night
+
+
+def test_check_names_what_would_go_wrong_at_night(make_lab):
+	"""A program that one node lacks, a version that runs already, a rollout that is at hand."""
+	lab = make_lab(nodes=2, schemata=2, contexts=2)
+	lab.start_upgd()
+	assert "0 errors" in lab.upgctl("check", *RELEASE)
+	tool = lab.node("ox2").dir / "bin/reloadconfiguration"
+	tool.rename(tool.with_suffix(".away"))
+	code, out, _ = upgctl(lab, "check", *RELEASE)
+	assert code == 1 and re.search("runner of ox2: what the profile runs there is not there: reloadconfiguration\n", out) and "runner of ox1" not in out, out
+	tool.with_suffix(".away").rename(tool)
+	code, out, _ = upgctl(lab, "check", "--to", "7.10.5", "--set", "package=7.10.5-40")
+	assert code == 1 and len(re.findall('node ox[12]: "7.10.5-Rev40" is both old and new', out)) == 2 and "runs already" in out, out
+	says(lab, 1, "is both old and new", "start", "--to", "7.10.5", "--set", "package=7.10.5-40", "--yes")
+	code, out, _ = upgctl(lab, "check", "--to", "7.10.5", "--set", "package=7.10.5-40", "--set", "from=7.10.4")
+	assert "every node is new already" in out, out
+	lab.upgctl(*START, "--until", "prepare", "--yes")
+	code, out, _ = upgctl(lab, "check", *RELEASE)
+	assert code == 1 and "rollout 1: is at hand" in out, out

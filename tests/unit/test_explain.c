@@ -49,12 +49,12 @@ static void how(uint32_t unit, struct why why, const char *expected)
 static void test_floor_names_numbers(void **state)
 {
 	(void)state;
-	says(OX3, (struct why){ .kind = WHY_FLOOR, .value = 300, .limit = 412 }, "floor: old.capacity 300 < 412 old.tenants");
-	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 0, .limit = 1 }, "floor: main.ready 0 < 1");
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .value = 300, .limit = 412 }, "floor: old.capacity would be 300, below 412 old.tenants");
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 0, .limit = 1 }, "floor: main.ready would be 0, below 1");
 	stages[STAGE_CONVERT].keep[1].is_max = true;
-	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 2, .limit = 1 }, "floor: main.ready 2 > 1");
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 2, .limit = 1 }, "floor: main.ready would be 2, above 1");
 	stages[STAGE_CONVERT].keep[1].is_max = false;
-	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 9, .value = 2, .limit = 3 }, "floor: 2 against 3");
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 9, .value = 2, .limit = 3 }, "floor: it would be 2 against 3");
 }
 
 static void test_approval_asks_the_question(void **state)

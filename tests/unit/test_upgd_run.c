@@ -541,6 +541,29 @@ static void test_read(void **state)
 	serve_end(&serve, false);
 }
 
+/* Of a file that is too large to be read whole, the one line that is asked for. */
+static void test_read_line(void **state)
+{
+	enum { SIZE = 100 << 10 };
+	static const struct { const char *prefix, *state, *out; } rows[] = { { "key=", "exited", "key=1" }, { "none=", "exited", "" }, { "", "refused", "" } };
+	char *content = malloc(SIZE + 1), text[600];
+	assert_non_null(content);
+	memset(content, '#', SIZE);
+	content[SIZE] = '\0';
+	memcpy(content + SIZE - 20, "\nkey=1\r\nkey=2\n", 15);
+	file_write(path("large"), content, 0600);
+	free(content);
+	struct serve serve = serve_start(NULL);
+	for (size_t i = 0; i < 3; i++) {
+		(void)snprintf(text, sizeof(text), "{\"op\":\"read\",\"id\":\"r\",\"file\":\"%s\",\"prefix\":\"%s\"}", path("large"), rows[i].prefix);
+		say(&serve, text);
+		json_cleanup struct json_object *end = await(&serve, "r", NULL);
+		assert_string_equal(str(end, "state"), rows[i].state);
+		assert_string_equal(str(end, "out"), rows[i].out);
+	}
+	serve_end(&serve, false);
+}
+
 static void test_ack_forgets_for_good(void **state)
 {
 	struct serve serve = serve_start(NULL);
@@ -849,7 +872,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { row(test_exit_code_and_output), row(test_signal), row(test_no_such_program),
 		row(test_flood_is_bounded), row(test_deadline_ends_the_group), row(test_term_is_enough), row(test_same_id_runs_once),
 		row(test_serve_killed_then_attached), row(test_supervisor_killed), row(test_reboot), row(test_claimed_not_started),
-		row(test_secrets), row(test_edit), row(test_edit_refused), row(test_read), row(test_ack_forgets_for_good),
+		row(test_secrets), row(test_edit), row(test_edit_refused), row(test_read), row(test_read_line), row(test_ack_forgets_for_good),
 		row(test_bad_requests), row(test_garbage_drops_the_channel), row(test_status),
 		row(test_a_pid_that_is_used_again), row(test_odd_names), row(test_a_full_disk), row(test_output_that_cannot_be_kept), row(test_the_state_directory_is_removed),
 		row(test_a_stopped_task), row(test_closed_output_is_no_end), row(test_a_daemon_leaves_its_task), row(test_two_hundred_at_once) };
