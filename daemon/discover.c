@@ -29,6 +29,7 @@ struct node {
 	struct row row;      /* for templates; borrows columns */
 	char *value, *error; /* owned; value NULL: there was none */
 	uint8_t class_, also; /* also: another class that fits */
+	size_t stage, check;   /* the next of its checks */
 };
 
 struct table {
@@ -143,6 +144,45 @@ static void finding(struct discovery *d, enum discover_level level, const char *
 
 static void nodes_go_on(struct discovery *d);
 
+static void node_check(struct node *node);
+
+static void node_done(struct node *node)
+{
+	struct discovery *d = node->d;
+	d->nodes_open--;
+	nodes_go_on(d);
+	one_less(d);
+}
+
+/* Nobody could say: its runner is named elsewhere. */
+static void on_check(void *arg, const struct probe_answer *answer)
+{
+	struct node *node = arg;
+	char subject[300];
+	node->run = NULL;
+	(void)snprintf(subject, sizeof(subject), "node %s", node->config->name);
+	if (answer->result == RESULT_FAILED)
+		finding(node->d, DISCOVER_ERROR, subject, "see the parameters of the rollout, and what the node says when it is asked by hand", "%s", answer->text);
+	node_check(node);
+}
+
+/* The next probe that `check` of a stage names, where the node has work in it. */
+static void node_check(struct node *node)
+{
+	struct discovery *d = node->d;
+	const struct profile *p = d->profile;
+	for (; d->check && node->stage < p->n_stages; node->stage++, node->check = 0) {
+		const struct stage *stage = &p->stages[node->stage];
+		bool works = stage->set == p->set_node && node->class_ != CLASS_NONE && (stage->where == 0 || (stage->where & (1u << node->class_)) != 0);
+		if (!works || node->check == stage->n_check)
+			continue;
+		struct probe_options options = { .bind = bind_of(d, &node->row), .unit = RECORD_NO_UNIT };
+		node->run = probe_start(d->site, &p->probes[stage->check[node->check++]], &options, on_check, node);
+		return;
+	}
+	node_done(node);
+}
+
 static void on_node(void *arg, const struct probe_answer *answer)
 {
 	struct node *node = arg;
@@ -156,9 +196,7 @@ static void on_node(void *arg, const struct probe_answer *answer)
 	} else {
 		node->error = memory_need(strdup(answer->text));
 	}
-	d->nodes_open--;
-	nodes_go_on(d);
-	one_less(d);
+	node_check(node);
 }
 
 static void nodes_go_on(struct discovery *d)

@@ -628,7 +628,7 @@ static void load_limits(struct loader *l, const struct conf_node *node, struct s
 
 static void load_stage(struct loader *l, const struct conf_node *node, struct stage *stage)
 {
-	static const char *const keys[] = { "name", "for", "where", "after", "needs", "same", "keep", "before", "limits", "canary", "soak", "order", "again",
+	static const char *const keys[] = { "name", "for", "where", "after", "needs", "same", "keep", "before", "check", "limits", "canary", "soak", "order", "again",
 		"fence", "away", "steps", NULL };
 	static const char *const orders[] = { "name", "longest", NULL };
 	conf_known(node, keys, l->errors);
@@ -651,6 +651,7 @@ static void load_stage(struct loader *l, const struct conf_node *node, struct st
 	stage->same = stage_list(l, node, "same");
 	stage->n_keep = load_floors(l, node, "keep", stage->keep);
 	stage->n_before = probe_list(l, node, "before", stage->before);
+	stage->n_check = probe_list(l, node, "check", stage->check);
 	load_limits(l, node, stage);
 	stage->canary = (uint32_t)conf_int(node, "canary", CONF_OPTIONAL, (struct conf_limits){ .max = 1000 }, l->errors);
 	stage->soak_ms = duration_of(l, node, "soak");

@@ -291,6 +291,7 @@ void profile_prove(const struct profile *p, const struct conf_node *root, struct
 		bool past_pivot = false;
 		struct scope s = { .profile = p, .stage = stage, .at = &list->children[i], .where = stage->name, .errors = errors };
 		check_probes(&s, stage->before, stage->n_before);
+		check_probes(&s, stage->check, stage->n_check);
 		for (size_t k = 0; k < stage->n_steps; k++) {
 			prove_step(p, stage, k, past_pivot, &steps->children[k], errors);
 			past_pivot |= stage->steps[k].pivot;

@@ -187,8 +187,8 @@ struct stage {
 	uint32_t same;          /* this row's unit of them is done */
 	struct floor keep[PROFILE_LIST_MAX];
 	size_t n_keep;
-	uint16_t before[PROFILE_LIST_MAX];
-	size_t n_before;
+	uint16_t before[PROFILE_LIST_MAX], check[PROFILE_LIST_MAX]; /* check: asked of each node by `upgctl check`; no rule looks at it */
+	size_t n_before, n_check;
 	uint32_t total, per_host; /* 0: no limit */
 	int64_t tenants_down;     /* 0: no limit */
 	uint32_t canary;

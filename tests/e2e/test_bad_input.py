@@ -452,8 +452,8 @@ def test_tools_that_hang_flood_and_talk_garbage(make_lab, tmp_path):
 
 
 def test_check_names_what_would_go_wrong_at_night(make_lab):
-	"""A program that one node lacks, a version that runs already, a rollout that is at hand."""
-	lab = make_lab(nodes=2, schemata=2, contexts=2)
+	"""A program that one node lacks, a version that nobody has, one that runs already, a rollout that is at hand."""
+	lab = make_lab(nodes=2, schemata=6, contexts=2)
 	lab.start_upgd()
 	assert "0 errors" in lab.upgctl("check", *RELEASE)
 	tool = lab.node("ox2").dir / "bin/reloadconfiguration"
@@ -461,6 +461,8 @@ def test_check_names_what_would_go_wrong_at_night(make_lab):
 	code, out, _ = upgctl(lab, "check", *RELEASE)
 	assert code == 1 and re.search("runner of ox2: what the profile runs there is not there: reloadconfiguration\n", out) and "runner of ox1" not in out, out
 	tool.with_suffix(".away").rename(tool)
+	code, out, _ = upgctl(lab, "check", "--to", "7.10.6", "--set", "package=7.10.6-99")
+	assert code == 1 and len(re.findall("node ox[12]: .*Version '7.10.6-99' for 'open-xchange' was not found", out)) == 2, out
 	code, out, _ = upgctl(lab, "check", "--to", "7.10.5", "--set", "package=7.10.5-40")
 	assert code == 1 and len(re.findall('node ox[12]: "7.10.5-Rev40" is both old and new', out)) == 2 and "runs already" in out, out
 	says(lab, 1, "is both old and new", "start", "--to", "7.10.5", "--set", "package=7.10.5-40", "--yes")

@@ -210,7 +210,7 @@ static void resolve_version(const char *wanted, char version[128])
 	globfree(&found);
 }
 
-static int install(const char *wanted)
+static int install(const char *wanted, bool simulate)
 {
 	char from[600], to[600], version[128];
 	struct stat info;
@@ -223,6 +223,8 @@ static int install(const char *wanted)
 		fprintf(stderr, "E: Version '%s' for 'open-xchange' was not found\n", version);
 		return 100;
 	}
+	if (simulate)
+		return 0;
 	printf("Reading package lists...\nBuilding dependency tree...\nThe following packages will be upgraded:\n  open-xchange\n"
 	       "Preparing to unpack .../open-xchange_%s_all.deb ...\n", version);
 	fflush(stdout);
@@ -240,8 +242,9 @@ int host_apt_get(int argc, char **argv)
 {
 	char path[512];
 	const char *package = NULL;
-	bool is_install = false;
+	bool is_install = false, simulate = false;
 	for (int i = 1; i < argc; i++) {
+		simulate = simulate || strcmp(argv[i], "--simulate") == 0;
 		is_install = is_install || strcmp(argv[i], "install") == 0;
 		if (strncmp(argv[i], "open-xchange", 12) == 0)
 			package = argv[i];
@@ -259,7 +262,7 @@ int host_apt_get(int argc, char **argv)
 		fprintf(stderr, "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by another process (apt-get)\n");
 		return 100;
 	}
-	return install(equals + 1);
+	return install(equals + 1, simulate);
 }
 
 int host_dpkg_query(void)
