@@ -113,6 +113,7 @@ MUTANTS += [
 	Mutant("window-not-asked-again-at-a-retry", CORE + "apply.c", "		u->sure_seq = 0;\n", ""),
 	Mutant("retry-over-tenants-down", CORE + "admit.c", "	struct why held = tenants_held(r, unit);\n	if (held.kind != WHY_NONE)\n		return held;\n	held = floors", "	struct why held = floors"),
 	Mutant("window-ahead-is-not-counted", CORE + "facts.c", "u->state == UNIT_RUNNING && will_open(r, u)", "false"),
+	Mutant("tenants-of-the-plan-count", CORE + "admit.c", "weight = facts_weight(r, r->units[unit].row);", "weight = r->rows[r->units[unit].row].weight;"),
 	Mutant("parked-window-holds-the-others", CORE + "facts.c", "&& u->state != UNIT_PARKED; /* given up", "; /* given up"),
 	Mutant("fence-relies-on-a-hand", CORE + "fence.c", "bool by_hand = want != SERVER_UNKNOWN && want != SERVER_READY;", "bool by_hand = false;"),
 	Mutant("parked-fence-is-waited-for", CORE + "outcome.c", "r->units[why->other].state == UNIT_PARKED;", "false;"),
