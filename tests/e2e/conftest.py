@@ -122,14 +122,20 @@ def make_lab(request):
 		return lab
 
 	yield make
+	memory = ""
 	for lab in labs:
 		lab.stop()
+		memory += lab.memory_reports()
+	if memory:
+		request.node.stash[FAILED] = True
 	for directory in kept:
 		if not request.node.stash.get(FAILED, False) or os.environ.get("UPGD_KEEP") == "0":
 			shutil.rmtree(directory, ignore_errors=True)
 		else:
 			shutil.rmtree(f"{directory}/db1", ignore_errors=True)
 			shutil.rmtree(f"{directory}/db2", ignore_errors=True)
+	if memory:
+		pytest.fail(f"a sanitizer or UPGD_WRAP's program found this:\n{memory[:20000]}", pytrace=False)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -63,6 +64,7 @@ class Lab:
 		if len(str(self.dir)) > PATH_MAX:
 			raise LabError(f"{self.dir}: too long for Unix sockets in it; at most {PATH_MAX} characters")
 		self.build = pathlib.Path(build or os.environ.get("UPGD_BUILD") or ROOT / "build").resolve()
+		self.stand_ins = pathlib.Path(os.environ.get("UPGD_STAND_INS") or self.build).resolve()
 		self.profile = pathlib.Path(profile or ROOT / "conf/profiles/ox-appsuite.conf")
 		self.release, self.schemata, self.contexts, self.seed = release, schemata, contexts, seed
 		self.data_args, self.state_file, self.env = list(data), state_file, dict(env or {})
@@ -97,6 +99,8 @@ class Lab:
 			self._missing()
 		self._take_ports()
 		self.procs = Procs(self.mark, self.dir / "log", self.ports.fds())
+		for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
+			self.procs.env[name] = f"{os.environ.get(name, '')}:log_path={self.dir}/log/memory"
 		self.procs.watch(self.dir if self.is_temporary else None)
 		self._write_files()
 		self.write_json(ready=False)
@@ -179,7 +183,7 @@ class Lab:
 		for name, text in templates.properties("oxserver").items():
 			(node.dir / "etc" / name).write_text(text)
 		for tool in TOOLS:
-			(node.dir / "bin" / tool).symlink_to(self.build / "tests/lab/node/lab-clt")
+			(node.dir / "bin" / tool).symlink_to(self.stand_ins / "tests/lab/node/lab-clt")
 		shutil.copytree(self.dir / "packages" / self.release, node.dir / "versions" / self.release)
 		(node.dir / "current").symlink_to(f"versions/{self.release}")
 		(node.dir / "node.json").write_text(json.dumps({"name": node.name, "http": node.http, "rmi": node.rmi,
@@ -351,7 +355,7 @@ class Lab:
 		lines += [f"user@tenant{cid}.example\tsecret\t{cid}\t{schema}\toff" for cid, enabled, schema in rows if enabled != "1"]
 		(self.dir / "users.tsv").write_text("".join(line + "\n" for line in lines))
 		(self.dir / "users.json").unlink(missing_ok=True)
-		argv = [self.build / "tests/lab/users/lab-users", "--users", f"{self.dir}/users.tsv", "--json", f"{self.dir}/users.json",
+		argv = [self.stand_ins / "tests/lab/users/lab-users", "--users", f"{self.dir}/users.tsv", "--json", f"{self.dir}/users.json",
 			"--log", f"{self.dir}/users.log", "--secondary", self.secondary_url, "--min-ms", min_ms, "--max-ms", max_ms, "--timeout-ms", timeout_ms]
 		for url in self.main_urls:
 			argv += ["--main", url]
@@ -373,11 +377,16 @@ class Lab:
 			raise LabError(f"lab-users ended with {code}\n{tail_of(self.dir / 'log/users.log')}")
 		return self.users_summary()
 
+	def memory_reports(self):
+		"""What sanitizers of our programs, or UPGD_WRAP's program, wrote; "" if they have nothing to say."""
+		return "\n".join(p.read_text(errors="replace") for p in sorted(self.dir.glob("log/memory.*")) if p.stat().st_size)
+
 	# upgd
 
 	def start_upgd(self, *more, env=None, program=None):
 		"""Returns when its socket answers."""
-		self.upgd = self.procs.start("upgd", [program or self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
+		wrap = shlex.split(os.environ.get("UPGD_WRAP", "").replace("{lab}", str(self.dir)))
+		self.upgd = self.procs.start("upgd", [*wrap, program or self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
 		self.procs.wait(self.upgd, self._upgd_answers, 60, "upgd answers on its socket")
 
 	def _upgd_answers(self):
