@@ -4,6 +4,7 @@
  *               PROFILE --crashes [--jobs J]               a crash at every batch of the run without troubles, and in each recovery
  *               PROFILE --each [--jobs J]                  every fault at every action and question of it
  *               PROFILE --trace S                          one seed, with its transcript
+ *               with --ask                                 somebody never stops asking for every view (ask.h)
  *               PROFILE SCENARIO...                        files: inputs at the margin, the expected transcript indented
  * What fails is made smaller, trouble by trouble, and shown.
  */
@@ -23,6 +24,7 @@ enum { SHOW_MAX = 5 };
 
 /* The profile as it is, and with other settings of what the site may choose. */
 static char *profile_text;
+static bool asks;
 static char *variants[4];
 
 static char *varied(const char *text, const char *from, const char *to)
@@ -71,6 +73,7 @@ static struct sim *run(const struct job *job, FILE *transcript)
 	struct sim_options o = job->options;
 	o.troubles = &job->troubles;
 	o.transcript = transcript;
+	o.ask = asks;
 	struct sim *s = sim_new(&o);
 	sim_start(s, NULL, NULL, o.keep_on);
 	sim_run(s);
@@ -312,7 +315,7 @@ static int run_mode(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		(void)fprintf(stderr, "usage: run PROFILE --seeds N [--first S] [--jobs J] | --crashes | --each | --trace S | SCENARIO...\n");
+		(void)fprintf(stderr, "usage: run PROFILE --seeds N [--first S] [--jobs J] [--ask] | --crashes | --each | --trace S | SCENARIO...\n");
 		return 2;
 	}
 	struct conf_errors errors = { 0 };
@@ -325,6 +328,8 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	profile_text = profile->text;
+	for (int i = 2; i < argc; i++)
+		asks |= strcmp(argv[i], "--ask") == 0;
 	vary();
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED)

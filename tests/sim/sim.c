@@ -6,6 +6,7 @@
  */
 #include "sim.h"
 
+#include "ask.h"
 #include "sim_parts.h"
 
 #include <errno.h>
@@ -171,7 +172,10 @@ static void transcript(struct sim *s, const struct rollout *r, const struct reco
 
 static void op_applied(void *arg, const struct rollout *r, const struct record *rec)
 {
-	struct sim *s = ((struct daemon *)arg)->sim;
+	struct daemon *d = arg;
+	struct sim *s = d->sim;
+	if (d->ask != NULL)
+		ask_applied(d->ask, r, rec);
 	if (r != NULL && s->watching && arg == s->daemon)
 		transcript(s, r, rec);
 }
@@ -187,6 +191,7 @@ static struct daemon *daemon_new(struct sim *s)
 		abort();
 	*d = (struct daemon){ .sim = s, .life = ++s->life };
 	d->engine = engine_new(&ops, d);
+	d->ask = s->options.ask ? ask_new(s, d->engine) : NULL;
 	s->up_since = s->world.now;
 	s->lines_at = 0;
 	memset(s->seen_wanted, 0, sizeof(s->seen_wanted));
@@ -195,8 +200,10 @@ static struct daemon *daemon_new(struct sim *s)
 
 static void daemon_free(struct daemon *d)
 {
-	if (d != NULL)
-		engine_free(d->engine);
+	if (d == NULL)
+		return;
+	ask_free(d->ask);
+	engine_free(d->engine);
 	free(d);
 }
 
@@ -462,6 +469,8 @@ static void step(struct sim *s)
 		break;
 	}
 	world_check(&s->world, sim_rollout(s));
+	if (s->daemon != NULL && s->daemon->ask != NULL)
+		ask_now(s->daemon->ask);
 }
 
 void sim_run_until(struct sim *s, uint64_t ms)

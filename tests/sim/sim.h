@@ -19,6 +19,7 @@ struct sim_options {
 	bool person;               /* somebody comes by every half minute and deals with what waits for a person */
 	bool keep_on;              /* start --on-failure=continue */
 	bool approve;              /* nobody has to */
+	bool ask;                  /* somebody never stops asking (ask.h) */
 	uint64_t limit_ms;         /* virtual time at most */
 };
 

@@ -32,6 +32,7 @@ struct task {
 struct daemon {
 	struct sim *sim;
 	struct engine *engine;
+	struct ask *ask;       /* NULL: nobody asks */
 	uint32_t life;
 	uint32_t told[WORLD_HOSTS]; /* which database server, and of which beginning */
 };
