@@ -292,6 +292,8 @@ static void load_probe(struct loader *l, const struct conf_node *node, struct pr
 		probe->position = text_of(l, node, "position", CONF_OPTIONAL);
 		if (probe->position != NULL && (strncmp(probe->target, "replicas:", 9) != 0 || probe->args != NULL))
 			conf_error(l->errors, conf_get(node, "position"), "position goes with sql = \"replicas:...\", and without args: it is the one ? of the query");
+		if (probe->position == NULL && probe->target != NULL && strncmp(probe->target, "replicas:", 9) == 0 && probe->args != NULL)
+			conf_error(l->errors, conf_get(node, "args"), "args do not reach replicas: the one ? of such a query is the position");
 	} else if (conf_get(node, "http") != NULL) {
 		probe->kind = PROBE_HTTP;
 		probe->target = text_of(l, node, "http", CONF_REQUIRED);

@@ -86,6 +86,7 @@ static void spoiled_ones_are_refused(void **state)
 		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"upp\"", "orphans: no probe \"upp\"" },
 		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"up\"", "must be a probe with sql and rows = 0" },
 		{ "default = \"5s\"", "default = \"5 parsec\"", "should be a duration" },
+		{ "same = { sql = \"db\"", "same = { sql = \"replicas:${shard.host}\"", "args do not reach replicas" },
 		{ "( { what = \"main.ready\"; min = 1; } )", "( { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; } )", "keep: 9 of them, at most 8" },
 		{ "( { name = \"off\"; probe = \"off\"; } )", "( { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; }, { name = \"off\"; probe = \"off\"; } )", "capture: 9 of them, at most 8" },
 		{ "profile = \"small\";", "profile = \"small\"; classes = [ \"a\", \"b\", \"c\", \"d\", \"e\", \"f\" ];", "classes: 6 of them, at most 5" },
