@@ -19,11 +19,12 @@ static void reopen(struct rollout *r, struct out *out)
 {
 	if (r->state != ROLLOUT_RUNNING)
 		return;
+	uint64_t moved_at = r->moved_at; /* opening one moves nothing in the row of another */
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		const struct stage *stage = rollout_stage(r, u);
 		const struct fact_row *fact = &r->facts.rows[u->row];
-		if (!stage->again || !fact->known || r->facts.rows_at[stage->set] <= r->moved_at)
+		if (!stage->again || !fact->known || r->facts.rows_at[stage->set] <= moved_at)
 			continue;
 		const char *seen = r->profile->classes[fact->class_];
 		bool again = (stage->where & (1u << fact->class_)) != 0;

@@ -257,6 +257,31 @@ static void an_abort_names_what_a_failover_lost(void **state)
 	assert_int_equal(r->units[0].state, UNIT_FAILED);
 }
 
+/* One look shows them all: they are not taken up one after the other, each with a look of its own. */
+static void all_that_are_as_before_are_opened_again(void **state)
+{
+	(void)state;
+	static struct stage again = { .name = (char *)(uintptr_t)"work", .fence = -1, .steps = steps, .n_steps = 1, .where = 1u << CLASS_OLD, .again = true };
+	static const struct profile classed = { .set_node = -1, .set_tenants = -1, .sets = &set, .n_sets = 1, .stages = &again, .n_stages = 1,
+		.classes = { (char *)(uintptr_t)"none", (char *)(uintptr_t)"old", (char *)(uintptr_t)"new" }, .n_classes = 3 };
+	steps[0] = run_step("update");
+	now = 1000;
+	r = rollout_new(&classed, 1);
+	put((struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	put((struct record){ .kind = RECORD_ROW, .unit = 0, .code = CLASS_NEW, .text = "name=a\n" });
+	put((struct record){ .kind = RECORD_ROW, .unit = 1, .code = CLASS_NEW, .text = "name=b\n" });
+	put((struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
+	rollout_recovered(r);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_int_equal(r->units[i].state, UNIT_DONE);
+		r->facts.rows[i] = (struct fact_row){ .class_ = CLASS_OLD, .known = true, .up = true, .tenants = 3, .weight = 3 };
+	}
+	r->facts.rows_at[0] = now += 5;
+	tell((struct event){ .kind = EVENT_FACTS });
+	assert_int_equal(r->units[0].state, UNIT_RUNNING);
+	assert_int_equal(r->units[1].state, UNIT_WAITING);
+}
+
 /* Empty when it was planned, of both fleets when it starts: to take it back would take those along that never were there. */
 static void what_has_become_mixed_only_goes_forward(void **state)
 {
@@ -318,6 +343,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_profile_of_the_cluster_alone_ends, teardown),
 		cmocka_unit_test_teardown(what_is_over_is_not_opened_again, teardown),
 		cmocka_unit_test_teardown(an_abort_names_what_a_failover_lost, teardown),
+		cmocka_unit_test_teardown(all_that_are_as_before_are_opened_again, teardown),
 		cmocka_unit_test_teardown(what_has_become_mixed_only_goes_forward, teardown),
 		cmocka_unit_test_teardown(a_parked_node_carries_nobody, teardown),
 	};
