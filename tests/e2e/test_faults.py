@@ -226,7 +226,7 @@ def request_in_flight(lab, node, balancer):
 	with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
 		s.sendall(f"POST /ajax/login?action=login HTTP/1.1\r\nHost: lab\r\nCookie: SRV={node}\r\nContent-Length: 8\r\n\r\n".encode())
 		lab.wait_until(lambda: int(lab.servers(balancer)[node]["scur"]) > 0, 10, f"a request through {balancer} is in flight on {node}")
-		yield
+		yield s
 
 
 def state(lab, balancer, node):

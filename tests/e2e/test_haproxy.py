@@ -200,7 +200,7 @@ def test_a_request_that_never_ends(small, tmp_path, then):
 	assert text != PROFILE.read_text()
 	profile.write_text(text)
 	lab = small(drain="1s", nodes=2, profile=profile)
-	with request_in_flight(lab, "ox1", "lb1"):
+	with request_in_flight(lab, "ox1", "lb1") as client:
 		lab.upgctl(*START, "--yes")
 		wait_for_server(lab, "lb1", "ox1", "DRAIN")
 		if then == "old worker":
@@ -212,6 +212,8 @@ def test_a_request_that_never_ends(small, tmp_path, then):
 			wait_for_log(lab, "acted .*unit=convert/ox1 step=quiet .*text=\"1 requests were still in flight and were shut down; 1 go on all the same, in old workers")
 		elif then == "shutdown":
 			wait_for_log(lab, "acted .*unit=convert/ox1 step=quiet text=\"1 requests were still in flight and were shut down")
+			client.settimeout(30)
+			assert client.recv(4096) == b""  # cut by HAProxy; a node that ends would be a 502
 		else:
 			wait_for_server(lab, "lb1", "ox1", "MAINT")
 			says = "1 requests are still in flight to ox1 in balancer main, and it is to be idle: end them, or wait"
