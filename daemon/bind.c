@@ -66,6 +66,7 @@ static int count(struct bind *bind, const char *name, uint8_t class_, const char
 	unsigned n = 0;
 	if (r == NULL)
 		return no_value(fail, name, "nothing was observed yet");
+	class_ = facts_fleet(r, class_);
 	for (uint32_t i = 0; i < r->n_rows; i++)
 		n += r->rows[i].set == r->profile->set_node && r->facts.rows[i].known && r->facts.rows[i].up && r->facts.rows[i].class_ == class_;
 	(void)snprintf(bind->value, sizeof(bind->value), "%u", n);

@@ -300,8 +300,17 @@ static bool ready_somewhere(const struct rollout *r, uint32_t rank)
 	return false;
 }
 
+uint8_t facts_fleet(const struct rollout *r, uint8_t class_)
+{
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		if (r->rows[i].set == r->profile->set_node && (!r->facts.rows[i].known || r->facts.rows[i].class_ != CLASS_NEW))
+			return class_;
+	return CLASS_NEW;
+}
+
 int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn)
 {
+	class_ = facts_fleet(r, class_);
 	int32_t best = -1;
 	uint32_t n_good = 0;
 	for (int pass = 0; pass < 2; pass++) {

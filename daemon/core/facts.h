@@ -36,6 +36,12 @@ struct why facts_host_held(const struct rollout *r, uint32_t row);
 const struct fact_host *facts_host_trouble(const struct rollout *r, uint32_t row, uint64_t since);
 const struct fact_host *facts_host_of(const struct rollout *r, const struct why *why); /* of a WHY_HOST; NULL: not known any more */
 
+/*
+ * Which fleet does what is for this one: itself, or the new one when no node of the old is left. A schema that is taken up again then, for
+ * what a failover lost, is away from the only cluster there is.
+ */
+uint8_t facts_fleet(const struct rollout *r, uint8_t class_);
+
 /* A node of this class that can run something now: up, not under way itself; the best first by being ready somewhere. -1: none. */
 int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn);
 
