@@ -66,7 +66,9 @@ static uint32_t host_of(const struct row *row)
 
 static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 {
-	memset(usage, 0, sizeof(*usage));
+	usage->total = usage->gating = usage->started = 0;
+	for (uint32_t k = 0; k < r->n_order[s]; k++)
+		usage->host[host_of(&r->rows[r->units[r->order[s][k]].row])] = 0; /* the others nobody asks for, and they are many */
 	for (uint32_t k = 0; k < r->n_order[s]; k++) {
 		uint32_t unit = r->order[s][k];
 		const struct unit *u = &r->units[unit];
