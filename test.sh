@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Builds with gcc, clang and sanitizers, runs every suite, ends with "N passed, N failed".
 #   ./test.sh         all of it but the long suites
-#   ./test.sh --all   those too
+#   ./test.sh --all   those too: the long e2e tests (25 minutes one by one, half of it the kills in each step of test_crash.py; the others take
+#                     20 to 90 s each), a million schedules, the deliberate bugs (half an hour), the demo
 # A suite that does not start or ends early counts as failed; what failed is named once more at the end. Logs stay in build/test-logs.
 set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
