@@ -170,6 +170,7 @@ static void render_status(FILE *out, struct json_object *params)
 		(void)fprintf(out, "Outcome    %s\n", str(rollout, "text"));
 	units_block(out, "Attention", list(params, "attention"));
 	strings_block(out, "Strays", list(params, "strays"));
+	strings_block(out, "Next", list(params, "afterwards"));
 	if (flag(params, "low"))
 		(void)fputs("Disk       low: nothing new starts until there is room for the journal again\n", out);
 	EACH (fleet, list(params, "fleets"))

@@ -707,7 +707,7 @@ static void load_passing(struct loader *l, const struct conf_node *root)
 
 static struct profile *load_tree(const struct conf_node *root, const char *const *params, struct conf_errors *errors)
 {
-	static const char *const keys[] = { "language", "profile", "params", "classes", "passing", "respect", "sets", "probes", "stages", NULL };
+	static const char *const keys[] = { "language", "profile", "params", "classes", "passing", "respect", "afterwards", "sets", "probes", "stages", NULL };
 	struct loader l = { .profile = profile_new(), .params = params, .errors = errors };
 	size_t before = errors->n;
 	conf_known(root, keys, errors);
@@ -721,6 +721,7 @@ static struct profile *load_tree(const struct conf_node *root, const char *const
 	load_probes(&l, root);
 	load_stages(&l, root);
 	l.profile->respect = text_of(&l, root, "respect", CONF_OPTIONAL);
+	l.profile->afterwards = list_of(&l, root, "afterwards");
 	load_passing(&l, root);
 	if (errors->n == before)
 		profile_prove(l.profile, root, errors);

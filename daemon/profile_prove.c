@@ -280,10 +280,29 @@ static void prove_sets(const struct profile *p, const struct conf_node *root, st
 	}
 }
 
+static int check_param(void *arg, const char *name)
+{
+	const struct scope *s = arg;
+	if (strncmp(name, "param.", 6) != 0 || !param_known(s->profile, name + 6))
+		conf_error(s->errors, s->at, "%s: ${%s} is no parameter", s->where, name);
+	return 0;
+}
+
+/* Told when it is over: no row and no node speaks there. */
+static void prove_afterwards(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
+{
+	struct fail fail;
+	struct scope s = { .profile = p, .at = conf_get(root, "afterwards"), .where = "afterwards", .errors = errors };
+	for (char **text = p->afterwards; text != NULL && *text != NULL; text++)
+		if (template_names(*text, check_param, &s, &fail) == -EINVAL)
+			conf_error(errors, s.at, "afterwards: %s", fail.text);
+}
+
 void profile_prove(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
 {
 	const struct conf_node *list = conf_get(root, "stages");
 	prove_sets(p, root, errors);
+	prove_afterwards(p, root, errors);
 	prove_order(p, list, errors);
 	for (size_t i = 0; i < p->n_stages; i++) {
 		const struct stage *stage = &p->stages[i];

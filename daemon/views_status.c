@@ -11,6 +11,7 @@
 #include "executor.h"
 #include "io/loop.h"
 #include "memory.h"
+#include "render/template.h"
 #include "site.h"
 
 #include <inttypes.h>
@@ -242,6 +243,28 @@ static struct json_object *rollout_json(const struct views *views, const struct 
 	return object;
 }
 
+static int param_value(void *arg, const char *name, const char **out, struct fail *fail)
+{
+	(void)fail;
+	const char *value = strncmp(name, "param.", 6) == 0 ? param_of(arg, name + 6) : NULL;
+	*out = value != NULL ? value : "?";
+	return 0;
+}
+
+/* The profile's word to who has it behind them. */
+static struct json_object *afterwards(const struct rollout *r)
+{
+	struct json_object *array = json_object_new_array();
+	struct fail fail;
+	for (char **text = r != NULL && r->state == ROLLOUT_DONE ? r->profile->afterwards : NULL; text != NULL && *text != NULL; text++) {
+		char *bound = template_bind(*text, TEMPLATE_PLAIN, param_value, (void *)(uintptr_t)r, &fail);
+		if (bound != NULL)
+			json_object_array_add(array, json_object_new_string(bound));
+		free(bound);
+	}
+	return array;
+}
+
 static void add_nothing(struct json_object *reply)
 {
 	static const char *const arrays[] = { "stages", "fleets", "balancers", "now", "attention", "holds" };
@@ -291,6 +314,7 @@ struct json_object *view_status_reply(const struct views *views)
 	else
 		add_rollout(reply, views, r);
 	json_add(reply, "strays", strays(views));
+	json_add(reply, "afterwards", afterwards(r));
 	json_add_bool(reply, "low", r != NULL && r->low);
 	json_add_int(reply, "seq", (int64_t)engine_seq(views->with.engine));
 	return reply;

@@ -104,6 +104,7 @@ void profile_free(struct profile *profile)
 	free(profile->stages);
 	free(profile->passing);
 	free(profile->respect);
+	list_free(profile->afterwards);
 	free(profile->name);
 	free(profile->text);
 	free(profile);

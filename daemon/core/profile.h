@@ -220,6 +220,7 @@ struct profile {
 	size_t n_stages;
 	int set_node, set_tenants; /* index of the node set; of the set whose rows hold tenants; -1: none */
 	char *passing;          /* regular expression: what a program says when its database connection failed it, not its work; NULL: none */
+	char **afterwards;      /* what a person does next when all is done; with ${param.X}; NULL: nothing */
 	char *respect;          /* balancer whose servers in maintenance at the start are a person's: left alone; NULL: none */
 };
 

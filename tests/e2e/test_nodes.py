@@ -205,5 +205,6 @@ def test_a_redirect_that_somebody_rewrites_holds_the_migration(site_of):
 	kinds = [(r["kind"], r.get("unit"), r.get("step"), r.get("code")) for r in records(lab)]
 	changed, again = (kinds.index(("line", "redirect/ox2", "set", word)) for word in ("changed", "set-again"))
 	read = again + kinds[again:].index(("step", "redirect/ox2", "reload", "verified"))
+	assert "unregisterserver -n oxserver," in lab.upgctl("status")  # what a person does next
 	assert changed < again and not [k for k in kinds[changed:read] if k[0] == "admit"]
 	nobody_failed(lab)
