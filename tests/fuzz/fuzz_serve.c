@@ -6,6 +6,7 @@
 #include "runner/serve.c"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,15 +33,26 @@ int edit_apply(const struct edit *edit, struct fail *fail)
 	return 0;
 }
 
+static char dir[] = "/dev/shm/upgd-fuzz-XXXXXX";
+
+static int remove_one(const char *path, const struct stat *status, int kind, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static void dir_remove(void)
+{
+	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static struct store *store_here(void)
 {
 	static struct store store;
-	static char dir[] = "/dev/shm/upgd-fuzz-XXXXXX";
 	struct fail fail = { .text = "" };
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (store.path[0] != '\0')
 		return &store;
-	if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || mkdtemp(dir) == NULL || store_open(&store, dir, dir, &fail) != 0)
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDOUT_FILENO) < 0 || mkdtemp(dir) == NULL || atexit(dir_remove) != 0 || store_open(&store, dir, dir, &fail) != 0)
 		abort();
 	close(null);
 	return &store;
