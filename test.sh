@@ -3,7 +3,8 @@
 # Builds with gcc, clang and sanitizers, runs every suite, ends with "N passed, N failed".
 #   ./test.sh         all of it but the long suites
 #   ./test.sh --all   those too: the long e2e tests (25 minutes one by one, half of it the kills in each step of test_crash.py; the others take
-#                     20 to 90 s each), a million schedules, the deliberate bugs (half an hour), the demo
+#                     20 to 90 s each), a million schedules, sanitizers and valgrind over labs, the fuzzers (40 minutes), the deliberate
+#                     bugs (half an hour), the demo
 # A suite that does not start or ends early counts as failed; what failed is named once more at the end. Logs stay in build/test-logs.
 set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
@@ -105,6 +106,39 @@ program() {
 	esac
 }
 
+core="killed_at_the_start or goes_away or sigterm_closes"
+
+# labs BUILD NAME FILE...: e2e tests with that build of upgd, upgd-run and upgctl; the stand-ins are the quick ones
+labs() {
+	local build=$1 name=$2
+	shift 2
+	UPGD_TEST_ALL="" UPGD_BUILD="$build" UPGD_STAND_INS="$top/build" suite "$name" 3600 "$@"
+}
+
+# The same code under what sees more and is slower: about 40 minutes on two idle cores.
+sanitized() {
+	local profile=$top/conf/profiles/ox-appsuite.conf target
+	# ASan and UBSan beside every fault, 15 minutes
+	labs "$top/build-asan" e2e-sanitizers tests/e2e/test_faults.py tests/e2e/test_haproxy.py tests/e2e/test_mariadb.py tests/e2e/test_nodes.py
+	# ThreadSanitizer: the journal's writer, SQL's workers, the rehearsal; 8 minutes
+	export TSAN_OPTIONS=halt_on_error=0:exitcode=66
+	build build-tsan "$top/build-tsan" -Db_sanitize=thread -Db_lundef=false -Dwerror=true && units unit-tsan "$top/build-tsan" --suite unit -t 8
+	program sim-tsan 600 "$top/build-tsan/tests/sim/run" "$profile" --seeds 300
+	labs "$top/build-tsan" e2e-tsan tests/e2e/test_faults.py -k "$core"
+	# valgrind, 10 minutes. Not upgd-run itself: it starts itself anew by /proc/self/exe, which is valgrind there; ASan sees it.
+	local memcheck="valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
+	units unit-valgrind "$top/build" --suite unit -t 10 --wrap "$memcheck"
+	program sim-valgrind 1500 $memcheck "$top/build/tests/sim/run" "$profile" --seeds 100
+	UPGD_WRAP="$memcheck --log-file={lab}/log/memory.%p" labs "$top/build" e2e-valgrind tests/e2e/test_faults.py -k "$core"
+	# the fuzzers, one minute each
+	CC=clang build build-fuzz "$top/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false || return
+	for target in haproxy frames conf runner serve; do
+		mkdir -p "$logs/fuzz-$target.found"
+		program "fuzz-$target" 300 "$top/build-fuzz/tests/fuzz/fuzz_$target" -max_total_time=60 -max_len=8000 \
+			-artifact_prefix="$logs/fuzz-$target." "$logs/fuzz-$target.found" "$top/tests/fuzz/seeds/$target"
+	done
+}
+
 deps_need $deps_build $deps_lab $deps_test || { echo "0 passed, 1 failed"; exit 1; }
 mkdir -p "$logs" || exit 1
 
@@ -113,12 +147,15 @@ build build-gcc "$top/build" -Dwerror=true && units unit-gcc "$top/build" -t 3
 CC=clang build build-clang "$top/build-clang" -Dwerror=true && units unit-clang "$top/build-clang" -t 3
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true && units unit-sanitizers "$top/build-asan" -t 6
+# Every view asked for over every state that random troubles lead to: half a minute. All: 300 seeds, 4 minutes.
+program sim-sanitizers 1200 nice "$top/build-asan/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$([ -n "$all" ] && echo 300 || echo 20)" --ask
 program simulator "$((600 + seeds / 100))" "$top/build/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$seeds" --jobs "$(nproc)"
 suite lab 900 tests/lab
 export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
 build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 # Two labs at a time: a test mostly waits.
 suite e2e "$([ -n "$all" ] && echo 10800 || echo 1500)" -n 2 tests/e2e
+[ -z "$all" ] || sanitized
 [ -z "$all" ] || program mutants 5400 nice /usr/bin/python3 "$top/tests/mutants/run" # half an hour
 [ -z "$all" ] || program demo 1500 "$top/demo.sh"
 

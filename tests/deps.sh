@@ -3,7 +3,7 @@
 
 deps_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev default-libmysqlclient-dev libjson-c-dev libconfig-dev libsqlite3-dev libcmocka-dev"
 deps_lab="haproxy mariadb-server-core mariadb-client-core mariadb-client openssh-server openssh-client python3 socat curl"
-deps_test="clang python3-pytest python3-pytest-xdist faketime"
+deps_test="clang valgrind python3-pytest python3-pytest-xdist faketime"
 
 deps_say() { printf '%s\n' "$*" >&2; }
 
