@@ -23,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/lab"))
 
 import lab as lab_module  # noqa: E402
+import truth  # noqa: E402
 from procs import LabError, tail_of  # noqa: E402
 
 
@@ -122,20 +123,34 @@ def make_lab(request):
 		return lab
 
 	yield make
-	memory = ""
-	for lab in labs:
-		lab.stop()
-		memory += lab.memory_reports()
-	if memory:
-		request.node.stash[FAILED] = True
-	for directory in kept:
-		if not request.node.stash.get(FAILED, False) or os.environ.get("UPGD_KEEP") == "0":
-			shutil.rmtree(directory, ignore_errors=True)
-		else:
-			shutil.rmtree(f"{directory}/db1", ignore_errors=True)
-			shutil.rmtree(f"{directory}/db2", ignore_errors=True)
+	memory = wrong = ""
+	try:
+		for lab in labs:
+			wrong += what_is_untrue(request, lab)
+	finally:
+		for lab in labs:
+			lab.stop()
+			memory += lab.memory_reports()
+		if memory or wrong:
+			request.node.stash[FAILED] = True
+		for directory in kept:
+			if not request.node.stash.get(FAILED, False) or os.environ.get("UPGD_KEEP") == "0":
+				shutil.rmtree(directory, ignore_errors=True)
+			else:
+				shutil.rmtree(f"{directory}/db1", ignore_errors=True)
+				shutil.rmtree(f"{directory}/db2", ignore_errors=True)
 	if memory:
 		pytest.fail(f"a sanitizer or UPGD_WRAP's program found this:\n{memory[:20000]}", pytrace=False)
+	if wrong:
+		pytest.fail(wrong, pytrace=False)
+
+
+def what_is_untrue(request, lab):
+	"""Of a rollout that has ended, if its test has passed and upgd is there to say something."""
+	if request.node.stash.get(FAILED, False) or lab.upgd is None or not lab.upgd.alive():
+		return ""
+	wrong = truth.untrue(lab)
+	return "upgd does not tell the truth:\n  " + "\n  ".join(wrong) + "\n" + lab.evidence() + "\n" if wrong else ""
 
 
 @pytest.fixture
