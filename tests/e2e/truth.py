@@ -49,10 +49,10 @@ def _journal(lab, records):
 
 
 def _states(units, records):
-	"""The last word that the journal has on each unit."""
+	"""The last word that the journal has on each unit; none: not begun, or there was no work for it."""
 	last = {r["unit"]: r["code"] for r in records if r["kind"] == "unit"}
 	return [f"{name} is {unit['state']}, and its last record says {last.get(name, 'nothing')}"
-		for name, unit in units.items() if unit["state"] != last.get(name, "waiting")]
+		for name, unit in units.items() if unit["state"] not in ([last[name]] if name in last else ["waiting", "done"])]
 
 
 def _counts(lab, status, rollout, units, records):
