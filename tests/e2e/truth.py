@@ -49,10 +49,10 @@ def _journal(lab, records):
 
 
 def _states(units, records):
-	"""The last word that the journal has on each unit; none: not begun, or there was no work for it."""
+	"""The last word that the journal has on each unit; none: not begun, or settled when it was planned."""
 	last = {r["unit"]: r["code"] for r in records if r["kind"] == "unit"}
 	return [f"{name} is {unit['state']}, and its last record says {last.get(name, 'nothing')}"
-		for name, unit in units.items() if unit["state"] not in ([last[name]] if name in last else ["waiting", "done"])]
+		for name, unit in units.items() if unit["state"] not in ([last[name]] if name in last else ["waiting", "done", "skipped"])]
 
 
 def _counts(lab, status, rollout, units, records):
@@ -121,8 +121,8 @@ def _windows(records):
 
 
 def _users(lab, records):
-	"""Whoever was denied was so in a window of his schema that the journal has."""
-	windows = _windows(records)
+	"""Whoever was denied was so in a window of his schema that the journal has; of this rollout, for older ones have other numbers."""
+	windows, begun = _windows(records), records[0]["at"]
 	return [f"{schema}: users were denied from {i['from']} to {i['to']}, and the journal has windows {windows[schema]}"
 		for schema, denied in lab.users_summary().get("denied_by_schema", {}).items() for i in denied["intervals"]
-		if not any(i["from"] >= begin and (end is None or i["to"] <= end + LATE_MS) for begin, end in windows[schema])]
+		if i["from"] >= begun and not any(i["from"] >= begin and (end is None or i["to"] <= end + LATE_MS) for begin, end in windows[schema])]
