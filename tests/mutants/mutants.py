@@ -74,7 +74,7 @@ MUTANTS = [
 	Mutant("gates-stay-open", CORE + "admit.c", "		gates_close(r, s);", "		;"),
 	Mutant("abort-ends-over-a-window", CORE + "outcome.c", "	if (window_waits(r))\n		return false;", "	if (false)\n		return false;"),
 	Mutant("abort-lets-a-fenced-node-in", CORE + "outcome.c", "(u->flags & (UNIT_PIVOT | UNIT_FENCE)) == 0 && u->touched != 0", "(u->flags & UNIT_PIVOT) == 0 && u->touched != 0"),
-	Mutant("a-floor-is-something-to-wait-for", CORE + "outcome.c", "why->kind != WHY_ORDER && why->kind != WHY_FLOOR", "kind != WHY_ORDER"),
+	Mutant("a-floor-is-something-to-wait-for", CORE + "outcome.c", "why->kind != WHY_ORDER && why->kind != WHY_FLOOR", "why->kind != WHY_ORDER"),
 	Mutant("contested-goes-on", CORE + "advance.c", "r->wants[b][r->rows[u->row].rank].contested)\n				why =", "false)\n				why ="),
 	Mutant("settle-before-its-convert", "conf/profiles/ox-appsuite.conf", 'after = [ "flip" ]; same = [ "convert" ]; limits = { total = 4; }', 'after = [ "flip" ]; limits = { total = 4; }'),
 	Mutant("close-with-tenants-on-the-old", "conf/profiles/ox-appsuite.conf", 'after = [ "settle", "convert" ]; keep = ( { what = "old.tenants"; max = 0; } ); steps', 'after = [ "settle", "convert" ]; steps'),
