@@ -137,6 +137,7 @@ bool admit_is_open(const struct rollout *r, uint8_t stage);                 /* w
 
 bool fence_step(struct rollout *r, struct out *out);                        /* fences what is away, takes up what is back */
 bool fence_holds(const struct rollout *r, const struct unit *u);            /* seen in maintenance in every process */
+bool fence_is_back(const struct rollout *r, const struct unit *u);          /* fenced, its node seen: goes on once the fence is seen too */
 uint32_t fence_of(const struct rollout *r, uint32_t row);                   /* the unit that keeps this node out, or RECORD_NO_UNIT */
 bool fence_is_legal(const struct rollout *r, uint32_t unit, char *why, size_t size); /* why: without subject */
 void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *actor, const char *text); /* where legal */

@@ -147,13 +147,18 @@ static bool away_step(struct rollout *r, struct out *out, uint32_t unit)
 	return true;
 }
 
+bool fence_is_back(const struct rollout *r, const struct unit *u)
+{
+	const struct fact_row *fact = &r->facts.rows[u->row];
+	uint32_t where = rollout_stage(r, u)->where;
+	return u->state == UNIT_FENCED && r->facts.rows_at[r->rows[u->row].set] != 0 && fact->known && fact->up &&
+		(where == 0 || (where & (1u << fact->class_)) != 0);
+}
+
 static bool return_step(struct rollout *r, struct out *out, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
-	const struct fact_row *fact = &r->facts.rows[u->row];
-	uint32_t where = rollout_stage(r, u)->where;
-	bool there = r->facts.rows_at[r->rows[u->row].set] != 0 && fact->known && fact->up && (where == 0 || (where & (1u << fact->class_)) != 0);
-	return there && fence_holds(r, u) && unit_event(r, out, unit, UNIT_EV_RETURN, NULL, "its node is seen again");
+	return fence_is_back(r, u) && fence_holds(r, u) && unit_event(r, out, unit, UNIT_EV_RETURN, NULL, "its node is seen again");
 }
 
 bool fence_step(struct rollout *r, struct out *out)

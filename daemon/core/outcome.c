@@ -75,6 +75,9 @@ static bool facts_fresh(struct rollout *r, struct out *out)
 /* Does anything wait for time, the world or a person? */
 static bool may_still_move(const struct rollout *r)
 {
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (fence_is_back(r, &r->units[i]))
+			return true;
 	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
 		enum why_kind stage = r->stage_why[s].kind;
 		if (stage != WHY_NONE && stage != WHY_ORDER)
