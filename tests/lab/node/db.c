@@ -98,7 +98,7 @@ static int find_pool(int pool, struct target *target, struct fail *fail)
 
 static bool dial(struct db *db, const struct target *target)
 {
-	unsigned wait = 3;
+	unsigned wait = 20; /* a busy machine is not a database that is down */
 	mysql_options(db->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &wait);
 	mysql_options(db->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
 	if (target == NULL) {
