@@ -141,7 +141,7 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_restart(u);
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
-	u->flags = UNIT_STARTED;
+	u->flags = (uint16_t)(UNIT_STARTED | (u->flags & UNIT_PIVOT));
 	if (rec->value > r->rows[u->row].weight)
 		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	/* Its tenants were not all old (0: a journal that did not say): to take it back would take those along that never were there. */
@@ -315,7 +315,8 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	switch (rec->code) {
 	case UNIT_WAITING:
 		unit_restart(u);
-		u->flags = was_done ? UNIT_RECHECK : 0; /* opened again: finished once more only when what was verified is so */
+		/* opened again: finished once more only when what was verified is so; and what is past its pivot stays so */
+		u->flags = was_done ? (uint16_t)(UNIT_RECHECK | (u->flags & UNIT_PIVOT)) : 0;
 		u->captured = u->touched = 0;
 		break;
 	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */
