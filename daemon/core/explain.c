@@ -156,11 +156,12 @@ static void soak_text(const struct why *why, char *buf, size_t size)
 static void limit_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
 {
 	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
+	bool host = stage != NULL && why->limit == stage->per_host && why->limit != stage->total;
 	bool tenants = stage != NULL && stage->tenants_down != 0 && why->limit == stage->tenants_down && why->value > why->limit;
 	if (tenants)
 		(void)snprintf(buf, size, "limit: %" PRId64 " tenants would be down, %" PRId64 " may", why->value, why->limit);
 	else
-		(void)snprintf(buf, size, "limit: %" PRId64 " of %" PRId64 " under way%s", why->value, why->limit, u != NULL ? " on its host" : "");
+		(void)snprintf(buf, size, "limit: %" PRId64 " of %" PRId64 " under way%s", why->value, why->limit, host ? " on its host" : "");
 }
 
 static void place_text(const struct rollout *r, const struct unit *u, char *buf, size_t size)

@@ -97,7 +97,13 @@ static void test_limits(void **state)
 {
 	(void)state;
 	says(RECORD_NO_UNIT, (struct why){ .kind = WHY_LIMIT, .value = 1, .limit = 1 }, "limit: 1 of 1 under way");
+	says(OX3, (struct why){ .kind = WHY_LIMIT, .value = 1, .limit = 1 }, "limit: 1 of 1 under way");
+	stages[STAGE_CONVERT].total = 4;
+	stages[STAGE_CONVERT].per_host = 2;
 	says(OX3, (struct why){ .kind = WHY_LIMIT, .value = 2, .limit = 2 }, "limit: 2 of 2 under way on its host");
+	says(OX3, (struct why){ .kind = WHY_LIMIT, .value = 4, .limit = 4 }, "limit: 4 of 4 under way");
+	stages[STAGE_CONVERT].total = 1;
+	stages[STAGE_CONVERT].per_host = 0;
 	says(OX3, (struct why){ .kind = WHY_LIMIT, .value = 1100, .limit = 1000 }, "limit: 1100 tenants would be down, 1000 may");
 }
 
