@@ -69,7 +69,7 @@ static int verb_find(const char *word, const struct verb **out, struct fail *fai
 		return 0;
 	if (found > 1)
 		return fail_set(fail, -EINVAL, "%s: may be %s (write more of it)", word, names);
-	return fail_set(fail, -EINVAL, "%s: no such verb (upgctl help lists them)", word);
+	return fail_set(fail, -EINVAL, "%s: no such %s (upgctl help lists them)", word, word[0] == '-' ? "option" : "verb");
 }
 
 /* ---- values ---- */

@@ -79,6 +79,8 @@ int options_parse(struct options *out, int argc, char **argv, struct fail *fail)
 		return fail_set(fail, -EINVAL, "%s: upgd takes options only; see upgd(8)", argv[optind]);
 	if (options.dump && !options.test)
 		return fail_set(fail, -EINVAL, "--dump goes with -t");
+	if (options.offline != NULL && options.test)
+		return fail_set(fail, -EINVAL, "-t and --offline do not go together");
 	if (options.state != NULL && options.offline == NULL)
 		return fail_set(fail, -EINVAL, "--state goes with --offline; the daemon's own is state_dir in upgd.conf(5)");
 	*out = options;
@@ -254,7 +256,7 @@ int options_print_doc(const char *what)
 		}
 	}
 	(void)fprintf(stderr, "upgd: --print-doc %s: should be config, states, records or methods\n", what);
-	return EXIT_FAILURE;
+	return 2;
 }
 
 int options_offline(const struct options *options)
@@ -264,7 +266,7 @@ int options_offline(const struct options *options)
 	if (strcmp(options->offline, "runbook") == 0)
 		return offline_run(OFFLINE_RUNBOOK, options->config, options->state);
 	(void)fprintf(stderr, "upgd: --offline %s: should be status or runbook\n", options->offline);
-	return EXIT_FAILURE;
+	return 2;
 }
 
 int options_version(void)

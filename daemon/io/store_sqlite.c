@@ -603,6 +603,19 @@ int store_open(struct store **out, struct loop *loop, const struct store_options
 	return 0;
 }
 
+/* SQLite has the same words for a directory that is wrong and for a disk that fails. */
+static int offline_find(const struct store *store, struct fail *fail)
+{
+	struct stat st;
+	char *path = sqlite3_mprintf("%s/journal.db", store->dir.path);
+	if (path == NULL)
+		abort();
+	int error = stat(path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR) ?
+		fail_set(fail, -ENOENT, "%s: there is no journal here: no upgd has run with this state directory yet, or it is another one", path) : 0;
+	sqlite3_free(path);
+	return error;
+}
+
 static int offline_check(struct store *store, struct fail *fail)
 {
 	(void)sqlite3_db_config(store->reader, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -658,7 +671,9 @@ int store_open_offline(struct store **out, const char *dir, struct fail *fail)
 	store->dir = (struct store_dir){ .path = strdup(dir), .fd = -1, .lock_fd = -1 };
 	if (store->dir.path == NULL)
 		abort();
-	int error = db_open(store, &store->reader, SQLITE_OPEN_READONLY, fail);
+	int error = offline_find(store, fail);
+	if (error == 0)
+		error = db_open(store, &store->reader, SQLITE_OPEN_READONLY, fail);
 	if (error == 0)
 		error = offline_check(store, fail);
 	if ((error == -EIO || error == -ENOSPC || error == -EACCES) && !store_dir_is_held(dir, pid))

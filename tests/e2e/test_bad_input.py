@@ -114,11 +114,12 @@ def test_a_configuration_that_cannot_be_read(tmp_path, text, line, why):
 
 
 def test_words_that_upgd_and_upgctl_do_not_know(tmp_path):
-	for args, why in (([], "No such file"), (["--bogus"], "unknown option --bogus"), (["--dump"], "goes with -t"), (["x"], "options only"), (["-l", "loud"], "debug")):
+	for args, why in (([], "No such file"), (["--bogus"], "unknown option --bogus"), (["--dump"], "goes with -t"), (["x"], "options only"), (["-l", "loud"], "debug"),
+			(["--offline", "x"], "status or runbook"), (["--print-doc", "x"], "methods"), (["-t", "--offline", "status"], "do not go together")):
 		done = upgd(*(["-c", tmp_path / "none"] if not args else args))
 		assert done.returncode == (2 if args else 1) and why in done.stderr, done.stderr
 	ctl = (BUILD / "ctl/upgctl", "--socket", tmp_path / "none")
-	for args, code, why in ((["frobnicate"], 2, "no such verb"), (["pause", "--bogus"], 2, "no option --bogus"), (["retry"], 2, "which unit"), (["abort", "x"], 2, "whole number"),
+	for args, code, why in ((["frobnicate"], 2, "no such verb"), (["--bogus", "status"], 2, "--bogus: no such option"), (["pause", "--bogus"], 2, "no option --bogus"), (["retry"], 2, "which unit"), (["abort", "x"], 2, "whole number"),
 			(["status"], 7, "cannot reach upgd"), (["watch"], 7, "cannot reach upgd"), (["pause", "--json"], 7, "cannot reach upgd")):
 		done = run(*ctl, *args)
 		assert done.returncode == code and why in done.stderr and done.stderr.count("\n") == 1, f"{args}: {done.returncode} {done.stderr}"
@@ -132,6 +133,9 @@ def test_what_is_dumped_is_the_same_configuration(make_lab):
 	assert first.returncode == second.returncode == 0 and first.stdout == second.stdout
 	for value in (lab.dir / "upgd.sock", lab.dir / "lb/lb2-master.sock", lab.nodes[1].http, lab.secondary_url, "db2.cnf", "200ms"):
 		assert str(value) in first.stdout
+	# a directory without a journal is not taken for a disk that fails
+	done = upgd("--offline", "status", "-c", lab.dir / "upgd.conf", "--state", lab.dir)
+	assert done.returncode == 1 and "there is no journal here" in done.stderr, done.stderr
 	# a profile that is not there is found before the start
 	conf = (lab.dir / "upgd.conf").read_text().replace(str(lab.profile), "no-such-profile")
 	(lab.dir / "other.conf").write_text(conf)
