@@ -251,11 +251,13 @@ static int param_value(void *arg, const char *name, const char **out, struct fai
 	return 0;
 }
 
-/* The profile's word to who has it behind them. */
+/* What a person does next: the profile's word to who has it all behind them, else how to go on. */
 static struct json_object *afterwards(const struct rollout *r)
 {
 	struct json_object *array = json_object_new_array();
 	struct fail fail;
+	if (r != NULL && (r->state == ROLLOUT_PARTIAL || r->state == ROLLOUT_ABORTED))
+		json_object_array_add(array, json_object_new_string("upgctl list shows what is not done; upgctl start with the same parameters takes it up in a new rollout."));
 	for (char **text = r != NULL && r->state == ROLLOUT_DONE ? r->profile->afterwards : NULL; text != NULL && *text != NULL; text++) {
 		char *bound = template_bind(*text, TEMPLATE_PLAIN, param_value, (void *)(uintptr_t)r, &fail);
 		if (bound != NULL)

@@ -246,6 +246,7 @@ def test_park_ends_partial_with_that_schema_down(small):
 	assert lab.wait_for_state("done", "partial", "aborted")["state"] == "partial"
 	status = lab.upgctl("status", json=True, codes=(3,))
 	assert status["tenants_down"] == tenants_of and "1 parked" in status["first"]
+	assert "upgctl start with the same parameters" in status["afterwards"][0]
 	parked_alone(lab)
 
 
