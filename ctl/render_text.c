@@ -103,9 +103,6 @@ static void hold_line(FILE *out, struct json_object *hold)
 {
 	char buf[32];
 	(void)fprintf(out, "%s %s: %s", str(hold, "kind"), str(hold, "scope"), str(hold, "text"));
-	struct json_object *value;
-	if (json_object_object_get_ex(hold, "value", &value) && value != NULL)
-		(void)fprintf(out, " (%" PRId64 " of %" PRId64 ")", num(hold, "value"), num(hold, "limit"));
 	if (num(hold, "since") > 0)
 		(void)fprintf(out, ", since %s", ago(num(hold, "since"), buf));
 	if (*str(hold, "actor"))
@@ -275,7 +272,7 @@ static void render_simulation(FILE *out, struct json_object *simulation)
 			(void)fprintf(out, "  %-12s from %s to %s\n", str(stage, "name"), span(num(stage, "begin_ms"), begin), span(num(stage, "end_ms"), end));
 	if (json_get_object(simulation, "windows", &windows, NULL) != 0 || windows == NULL)
 		return;
-	(void)fprintf(out, "  %" PRId64 " windows: median %s, longest %s\n", num(windows, "n"), span(num(windows, "median_ms"), begin),
+	(void)fprintf(out, "  %" PRId64 " windows: median %s, longest %s; the longest ones:\n", num(windows, "n"), span(num(windows, "median_ms"), begin),
 		span(num(windows, "longest_ms"), end));
 	EACH (window, list(windows, "longest"))
 		(void)fprintf(out, "    %-24s %s for %" PRId64 " tenants\n", str(window, "name"), span(num(window, "ms"), end), num(window, "tenants"));

@@ -68,8 +68,11 @@ static void clean(struct json_object *value)
 
 static int say(const char *what, const struct fail *fail, int code)
 {
+	/* Answers of upgd often begin with the verb, for the log: once is enough. */
+	size_t len = strlen(what);
+	const char *text = len > 0 && strncmp(fail->text, what, len) == 0 && strncmp(fail->text + len, ": ", 2) == 0 ? fail->text + len + 2 : fail->text;
 	(void)fflush(stdout);
-	(void)fprintf(stderr, "upgctl: %s%s%s\n", what, *what ? ": " : "", fail->text);
+	(void)fprintf(stderr, "upgctl: %s%s%s\n", what, *what ? ": " : "", text);
 	return code;
 }
 
