@@ -483,10 +483,13 @@ def down(args):
 def upgd(args):
 	"""upgd once more, after somebody ended it."""
 	path = pathlib.Path(args.dir).resolve()
+	if not (path / "lab.json").exists():
+		raise LabError(f"{path} is no lab: there is no lab.json")
 	lab = json.loads((path / "lab.json").read_text())
 	with open(path / "log/upgd.log", "ab") as log:
-		subprocess.Popen([f"{lab['build']}/daemon/upgd", "-c", path / "upgd.conf"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+		process = subprocess.Popen([f"{lab['build']}/daemon/upgd", "-c", path / "upgd.conf"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
 			env={**os.environ, "UPGD_LAB_MARK": lab["mark"]}, start_new_session=True)
+	print(f"upgd starts (pid {process.pid}); its log is {path / 'log/upgd.log'}")
 
 
 def main():
