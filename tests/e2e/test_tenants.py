@@ -35,7 +35,7 @@ def new_schema(lab, name, like, cid):
 
 def test_tenants_and_a_schema_come_in_while_the_world_is_mixed(small):
 	lab = small(users=0)
-	lab.upgctl(*START, "--yes")
+	lab.upgctl(*START, "--yes", "--set", "soak=5s")  # after the first, time to pause before the others
 	unit_is(lab, f"migrate/{FIRST}", state="done")
 	lab.upgctl("pause")
 	lab.wait_until(lambda: not any(u["in_window"] for u in lab.units("migrate").values()), 60, "no window is open")
