@@ -3,6 +3,7 @@
 #include "status.h"
 #include "supervise.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -52,10 +53,14 @@ int main(int argc, char **argv)
 	const char *verb = optind < argc ? argv[optind] : "";
 	int n_args = argc - optind - 1;
 	bool is_supervise = strcmp(verb, "supervise") == 0;
-	bool is_known = is_supervise || strcmp(verb, "serve") == 0 || strcmp(verb, "status") == 0;
+	bool is_status = strcmp(verb, "status") == 0;
+	bool is_known = is_supervise || is_status || strcmp(verb, "serve") == 0;
 	if (!is_known || n_args != (is_supervise ? 1 : 0))
 		return usage_print(stderr, EXIT_USAGE);
 
+	/* It changes nothing: a directory that is mistyped is named, not made. */
+	if (is_status && access(state, F_OK) < 0 && errno == ENOENT)
+		return printf("0 tasks: there is no %s: nothing has run here yet, or its tasks are in another --state\n", state) < 0;
 	struct store store;
 	struct fail fail = { .code = 0 };
 	if (store_open(&store, state, secrets, &fail) < 0) {

@@ -651,6 +651,9 @@ static void test_status(void **state)
 	(void)snprintf(command, sizeof(command), "%s status --state %s/state >%s/status && cd %s && grep -q '^exited 4 .* ended/1  sh -c exit 4' status && grep -q '^running .* runs/1 ' status && grep -q '^2 tasks in' status",
 		getenv("UPGD_RUN"), dir, dir, dir);
 	assert_int_equal(system(command), 0);
+	/* A directory that is not there is named, and not made. */
+	(void)snprintf(command, sizeof(command), "%s status --state %s/nowhere | grep -q '^0 tasks: there is no ' && ! test -e %s/nowhere", getenv("UPGD_RUN"), dir, dir);
+	assert_int_equal(system(command), 0);
 	say(&serve, "{\"op\":\"cancel\",\"id\":\"runs/1\"}");
 	json_object_put(await(&serve, "runs/1", "timeout"));
 	serve_end(&serve, false);
