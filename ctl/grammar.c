@@ -223,7 +223,7 @@ static int parse_words(struct grammar_call *call, char *const *words, size_t n, 
 	const char *missing = nth_positional(call->verb->usage, positionals, &token);
 	if (missing != NULL)
 		return fail_set(fail, -EINVAL, "%s: which %s? (upgctl help %s)", call->word,
-			strcmp(missing, "rollout") == 0 ? "run, by number" : missing, call->word);
+			strcmp(missing, "rollout") == 0 ? "run, by number" : strcmp(missing, "what") == 0 ? "STAGE/STEP" : missing, call->word);
 	return 0;
 }
 

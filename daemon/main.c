@@ -15,6 +15,8 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "upgd: %s\n", fail.text);
 		return 2;
 	}
+	if (options.help)
+		return options_help();
 	if (options.version)
 		return options_version();
 	if (options.doc != NULL)

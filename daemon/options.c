@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_DUMP = 256, OPTION_PROFILE, OPTION_VERSION, OPTION_DOC, OPTION_OFFLINE, OPTION_STATE };
+enum { OPTION_DUMP = 256, OPTION_PROFILE, OPTION_VERSION, OPTION_DOC, OPTION_OFFLINE, OPTION_STATE, OPTION_HELP };
 
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
@@ -32,6 +32,7 @@ static const struct option long_options[] = {
 	{ "print-doc", required_argument, NULL, OPTION_DOC },
 	{ "offline", required_argument, NULL, OPTION_OFFLINE },
 	{ "state", required_argument, NULL, OPTION_STATE },
+	{ "help", no_argument, NULL, OPTION_HELP },
 	{ 0 },
 };
 
@@ -61,6 +62,9 @@ int options_parse(struct options *out, int argc, char **argv, struct fail *fail)
 			break;
 		case OPTION_VERSION:
 			options.version = true;
+			break;
+		case OPTION_HELP:
+			options.help = true;
 			break;
 		case OPTION_DOC:
 			options.doc = optarg;
@@ -267,6 +271,17 @@ int options_offline(const struct options *options)
 		return offline_run(OFFLINE_RUNBOOK, options->config, options->state);
 	(void)fprintf(stderr, "upgd: --offline %s: should be status or runbook\n", options->offline);
 	return 2;
+}
+
+int options_help(void)
+{
+	return puts("usage: upgd [-c FILE] [-l LEVEL]\n"
+		"       upgd -t [--dump] [-c FILE]\n"
+		"       upgd --offline status|runbook [-c FILE] [--state DIR]\n"
+		"       upgd --profile-check FILE\n"
+		"       upgd --print-doc config|states|records|methods\n"
+		"       upgd --version | --help\n"
+		"FILE: " UPGD_CONFIG "; see upgd(8)") < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int options_version(void)

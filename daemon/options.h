@@ -12,7 +12,7 @@ struct options {
 	const char *doc;     /* --print-doc WHAT; NULL: not asked */
 	const char *offline; /* --offline WHAT; NULL: not asked */
 	const char *state;   /* --state DIR; NULL: that of the configuration */
-	bool test, dump, version;
+	bool test, dump, version, help;
 	enum log_level log;
 };
 
@@ -24,4 +24,5 @@ int options_test(const struct options *options);
 int options_profile_check(const char *path);
 int options_print_doc(const char *what);
 int options_version(void);
+int options_help(void);
 int options_offline(const struct options *options);

@@ -118,8 +118,10 @@ def test_words_that_upgd_and_upgctl_do_not_know(tmp_path):
 			(["--offline", "x"], "status or runbook"), (["--print-doc", "x"], "methods"), (["-t", "--offline", "status"], "do not go together")):
 		done = upgd(*(["-c", tmp_path / "none"] if not args else args))
 		assert done.returncode == (2 if args else 1) and why in done.stderr, done.stderr
+	done = upgd("--help")
+	assert done.returncode == 0 and "--offline status|runbook" in done.stdout
 	ctl = (BUILD / "ctl/upgctl", "--socket", tmp_path / "none")
-	for args, code, why in ((["frobnicate"], 2, "no such verb"), (["--bogus", "status"], 2, "--bogus: no such option"), (["pause", "--bogus"], 2, "no option --bogus"), (["retry"], 2, "which unit"), (["abort", "x"], 2, "whole number"),
+	for args, code, why in ((["frobnicate"], 2, "no such verb"), (["--bogus", "status"], 2, "--bogus: no such option"), (["pause", "--bogus"], 2, "no option --bogus"), (["retry"], 2, "which unit"), (["approve"], 2, "which STAGE/STEP?"), (["abort", "x"], 2, "whole number"),
 			(["status"], 7, "cannot reach upgd"), (["watch"], 7, "cannot reach upgd"), (["pause", "--json"], 7, "cannot reach upgd")):
 		done = run(*ctl, *args)
 		assert done.returncode == code and why in done.stderr and done.stderr.count("\n") == 1, f"{args}: {done.returncode} {done.stderr}"
