@@ -48,13 +48,14 @@ how_to_look() {
 	cat <<-END
 
 	The site is up. To speak with it:
-	  export UPGD_SOCKET=$dir/upgd.sock PATH=$build/ctl:\$PATH
+	  export UPGD_SOCKET=$dir/upgd.sock PATH=$build/ctl:$build/daemon:\$PATH
 	  upgctl status
 	  upgctl list
 	  upgctl log
 	  tail -f $dir/log/upgd.log
 	What its users see:      $dir/users.json
 	To kill upgd:            pkill -9 -f "upgd -c $dir/upgd.conf"
+	While it is dead:        upgd --offline status -c $dir/upgd.conf     (runbook: how to mend by hand)
 	upgd again, if killed:   /usr/bin/python3 $top/tests/lab/lab.py upgd $dir
 	End it:                  /usr/bin/python3 $top/tests/lab/lab.py down $dir && rm -rf $dir
 	END
