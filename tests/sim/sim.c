@@ -34,10 +34,13 @@ void *sim_more(void *array, size_t n, size_t *max, size_t size)
 
 struct happening *sim_later(struct sim *s, uint64_t after, enum thing thing)
 {
+	uint64_t at = s->world.now + after;
 	s->queue = sim_more(s->queue, s->n_queue, &s->max_queue, sizeof(*s->queue));
-	struct happening *h = &s->queue[s->n_queue++];
-	*h = (struct happening){ .at = s->world.now + after, .order = s->order++, .thing = thing, .life = s->daemon != NULL ? s->daemon->life : 0 };
-	return h;
+	size_t i = s->n_queue++;
+	for (; i > 0 && s->queue[i - 1].at <= at; i--) /* most come soon: few are moved */
+		s->queue[i] = s->queue[i - 1];
+	s->queue[i] = (struct happening){ .at = at, .thing = thing, .life = s->daemon != NULL ? s->daemon->life : 0 };
+	return &s->queue[i];
 }
 
 void sim_say(struct sim *s, const char *format, ...)
@@ -368,15 +371,6 @@ static void check_fold(struct sim *s)
 
 /* ---- time ---- */
 
-static size_t next_index(const struct sim *s)
-{
-	size_t best = 0;
-	for (size_t i = 1; i < s->n_queue; i++)
-		if (s->queue[i].at < s->queue[best].at || (s->queue[i].at == s->queue[best].at && s->queue[i].order < s->queue[best].order))
-			best = i;
-	return best;
-}
-
 static void on_durable(struct sim *s, struct daemon *d)
 {
 	if (d == s->zombie) {
@@ -423,9 +417,7 @@ static struct daemon *daemon_of(struct sim *s, uint32_t life)
 
 static void step(struct sim *s)
 {
-	size_t i = next_index(s);
-	struct happening h = s->queue[i];
-	s->queue[i] = s->queue[--s->n_queue];
+	struct happening h = s->queue[--s->n_queue];
 	s->world.now = h.at;
 	struct daemon *d = daemon_of(s, h.life);
 	if (h.life != 0 && d == NULL)
@@ -475,7 +467,7 @@ static void step(struct sim *s)
 
 void sim_run_until(struct sim *s, uint64_t ms)
 {
-	while (s->n_queue > 0 && s->world.broken[0] == '\0' && s->queue[next_index(s)].at <= ms) {
+	while (s->n_queue > 0 && s->world.broken[0] == '\0' && s->queue[s->n_queue - 1].at <= ms) {
 		step(s);
 		struct rollout *r = sim_rollout(s);
 		if (r != NULL && rollout_is_over(r) && s->n_acked == s->n_batches)

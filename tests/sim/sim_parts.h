@@ -11,7 +11,7 @@ enum thing { THING_DURABLE, THING_ACT_END, THING_ANSWER, THING_FACTS, THING_TICK
 	THING_RESTART, THING_BACK };
 
 struct happening {
-	uint64_t at, order;
+	uint64_t at;
 	enum thing thing;
 	uint32_t life;         /* of the daemon that waits for it; 0: the world's own */
 	uint32_t which;        /* TROUBLE: index */
@@ -43,9 +43,9 @@ struct sim {
 	struct world world;
 	struct daemon *daemon;  /* NULL: dead */
 	struct daemon *zombie;  /* thinks that it is the one; NULL: none */
-	uint64_t random, order;
+	uint64_t random;
 	uint32_t life;
-	struct happening *queue;
+	struct happening *queue; /* what comes next is the last */
 	size_t n_queue, max_queue;
 	struct record *journal; /* texts owned */
 	size_t n_journal, max_journal, n_durable; /* in records */
