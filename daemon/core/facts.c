@@ -67,7 +67,29 @@ static const struct unit *row_parked_open(const struct rollout *r, uint32_t row)
 	return NULL;
 }
 
-/* One that we want elsewhere is READY by a person's hand or a reload, and not for long: nobody may rely on it. */
+/* The profile's first word on this server is a step that lets it in, and that step is yet to come. */
+static bool is_let_in_later(const struct rollout *r, uint32_t row, uint8_t balancer)
+{
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		const struct stage *stage = &r->profile->stages[s];
+		const struct unit *u = row_unit_in(r, row, s);
+		for (size_t i = 0; u != NULL && i < stage->n_steps; i++) {
+			const struct step *step = &stage->steps[i];
+			if (step->act.kind == ACTION_SERVER && step->act.balancer == balancer && !step->only_fenced)
+				return step->act.want == SERVER_READY && u->state != UNIT_DONE && (u->touched & (1u << i)) == 0;
+		}
+	}
+	return false;
+}
+
+bool facts_may_rely(const struct rollout *r, uint32_t row, uint8_t balancer)
+{
+	const struct want *want = r->wants[balancer] != NULL ? &r->wants[balancer][r->rows[row].rank] : NULL;
+	if (want != NULL && want->state != SERVER_UNKNOWN)
+		return want->state == SERVER_READY;
+	return !is_let_in_later(r, row, balancer);
+}
+
 static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t candidate, int64_t *out)
 {
 	int set = r->profile->set_node;
@@ -78,9 +100,7 @@ static bool count_ready(const struct rollout *r, uint8_t balancer, uint32_t cand
 		if (r->rows[i].set != set)
 			continue;
 		const struct fact_server *server = &r->facts.servers[balancer][r->rows[i].rank];
-		const struct want *want = r->wants[balancer] != NULL ? &r->wants[balancer][r->rows[i].rank] : NULL;
-		bool ours = want == NULL || want->state == SERVER_UNKNOWN || want->state == SERVER_READY;
-		*out += server->state == SERVER_READY && server->up && ours && !facts_node_out(r, i, candidate);
+		*out += server->state == SERVER_READY && server->up && facts_may_rely(r, i, balancer) && !facts_node_out(r, i, candidate);
 	}
 	return true;
 }

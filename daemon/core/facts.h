@@ -45,5 +45,11 @@ uint8_t facts_fleet(const struct rollout *r, uint8_t class_);
 /* A node of this class that can run something now: up, not under way itself; the best first by being ready somewhere. -1: none. */
 int32_t facts_place(const struct rollout *r, uint8_t class_, uint32_t turn);
 
+/*
+ * One that we want elsewhere, or that a step is yet to let in, is READY by a person's hand or a reload, and not for long: nobody may rely
+ * on it.
+ */
+bool facts_may_rely(const struct rollout *r, uint32_t row, uint8_t balancer);
+
 /* True if the node's unit of a stage that takes it out is under way (or failed there), or the node is fenced. */
 bool facts_node_out(const struct rollout *r, uint32_t row, uint32_t candidate);

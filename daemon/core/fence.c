@@ -60,9 +60,7 @@ static bool others_ready(const struct rollout *r, uint32_t row, uint8_t balancer
 		if (r->rows[i].set != r->profile->set_node || i == row)
 			continue;
 		const struct fact_server *server = &r->facts.servers[balancer][r->rows[i].rank];
-		enum server_state want = (enum server_state)r->wants[balancer][r->rows[i].rank].state;
-		bool by_hand = want != SERVER_UNKNOWN && want != SERVER_READY; /* not for long: nobody may rely on it */
-		if (server->state == SERVER_READY && server->up && !by_hand && !facts_node_out(r, i, RECORD_NO_UNIT))
+		if (server->state == SERVER_READY && server->up && facts_may_rely(r, i, balancer) && !facts_node_out(r, i, RECORD_NO_UNIT))
 			return true;
 	}
 	return false;
