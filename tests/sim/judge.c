@@ -25,6 +25,16 @@ static bool unit_cites(const struct sim *s, uint32_t unit)
 	return false;
 }
 
+/* A node stands still where a unit of it was parked: what else is to be done on it fails. */
+static bool node_cites(const struct sim *s, const struct rollout *r, uint32_t unit)
+{
+	uint32_t row = r->units[unit].row;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].row == row && r->units[i].state == UNIT_PARKED && r->rows[row].set == 1 && unit_cites(s, i))
+			return true;
+	return unit_cites(s, unit);
+}
+
 static bool person_said(const struct sim *s, enum record_kind kind, unsigned code)
 {
 	for (size_t i = 0; i < s->n_durable; i++) {
@@ -58,7 +68,7 @@ static void judge_units(struct sim *s, const struct rollout *r)
 		unsigned state = r->units[i].state;
 		if (state == UNIT_DONE || state == UNIT_WAITING || (r->state == ROLLOUT_ABORTED && state == UNIT_UNDONE))
 			continue;
-		if (!is_fenced(s, r, i) && !unit_cites(s, i))
+		if (!is_fenced(s, r, i) && !node_cites(s, r, i))
 			world_broken(&s->world, "I9: %s is %s, and no record of it says why", rollout_unit_name(r, i, name, sizeof(name)), unit_state_word(state));
 	}
 }
