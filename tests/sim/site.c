@@ -175,9 +175,24 @@ static uint64_t over_timeout(const struct step *step, uint32_t more)
 	return timeout + 1000 + more % 300000;
 }
 
+/* systemd and dpkg do one thing at a time: what is under way on the node comes before what is asked for now. */
+static void let_ghosts_pass(struct sim *s, const struct rollout *r, const struct effect *e)
+{
+	uint32_t row = r->units[e->unit].row;
+	for (size_t i = 0; r->rows[row].set == 1 && i < s->n_queue; i++) {
+		struct happening *h = &s->queue[i];
+		if (h->thing != THING_GHOST || r->units[h->effect.unit].row != row || effect_action(r, &h->effect)->kind != ACTION_RUN)
+			continue;
+		struct happening ghost = *h;
+		h->life = UINT32_MAX; /* nobody's any more */
+		site_ghost(s, &ghost, false);
+	}
+}
+
 static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 {
 	struct rollout *r = sim_rollout(s);
+	let_ghosts_pass(s, r, e);
 	const struct step *step = effect_step(r, e);
 	struct trouble *trouble;
 	enum trouble_kind kind = fate_of(s, step, &trouble);
@@ -214,7 +229,7 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 		break;
 	case TROUBLE_GHOST:
 		t->result = RESULT_UNKNOWN;
-		/* systemd and dpkg do one thing at a time: who asks again waits for what is under way; a database does not */
+		/* a database does more than one thing at a time */
 		haunt(s, d, r, e, THING_GHOST, 200 + a % (r->rows[r->units[e->unit].row].set == 2 ? 3000 : 600));
 		break;
 	case TROUBLE_LATE:
