@@ -741,10 +741,8 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
 		return;
 	}
-	if (text != NULL && u->phase == PHASE_ACT) { /* sent, or not: who retries it is asked the same again */
-		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL, out_text(out, "%s; nobody knows what its action did", text));
-		return;
-	}
+	if (text != NULL && u->phase == PHASE_ACT)
+		text = out_text(out, "%s; nobody knows what its action did: look before a retry", text);
 	struct record *rec = out_record(r, out, RECORD_CHECKED, ev->unit);
 	rec->code = text != NULL;
 	rec->step = text != NULL ? (uint16_t)ev->value : rec->step;
