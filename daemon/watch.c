@@ -31,6 +31,7 @@ struct seen {
 	bool present, up;
 	uint8_t state;
 	uint32_t sessions;
+	uint64_t total;          /* since the process began */
 	unsigned wanted_pid;     /* the process in which it was last seen as wanted; 0: never */
 	uint64_t wanted_start;
 };
@@ -245,7 +246,7 @@ static void custody(struct eye *eye)
 				continue;
 		}
 		struct event event = { .kind = EVENT_SERVER, .balancer = eye->index, .row = i, .lane = eye->process, .value = seen->state,
-			.reloaded = has_forgotten(eye, r, seen, want) };
+			.seq = seen->total, .reloaded = has_forgotten(eye, r, seen, want) };
 		engine_event(w->engine, &event);
 	}
 }
@@ -266,6 +267,7 @@ static void keep_servers(struct eye *eye, const struct rollout *r, const struct 
 		seen->up = server->up;
 		seen->state = (uint8_t)look_server(server);
 		seen->sessions = server->sessions + server->old_sessions;
+		seen->total = server->total;
 	}
 }
 

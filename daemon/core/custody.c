@@ -5,6 +5,8 @@
  */
 #include "decide.h"
 
+#include <inttypes.h>
+
 /* A step of ours on this very server is not finished (or failed there): what is seen may be its half, and is not a person's. */
 static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
 {
@@ -68,9 +70,12 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	rec->lane = (int32_t)ev->row;
 	rec->code = (uint16_t)ev->value;
 	rec->value = ev->lane;
+	/* Of what came back as put back: who went there before that. Of a drain some did so by right, with a session that is kept. */
+	const char *strayed = as_wanted && want->reasserted && ev->seq > 0
+		? out_text(out, "; the new process had sent it %" PRIu64 " session%s by then", ev->seq, ev->seq == 1 ? "" : "s") : "";
 	rec->text = out_text(out, "%s in %s: %s, we want %s%s", r->rows[ev->row].name, r->profile->balancers[ev->balancer],
 		server_state_word((enum server_state)ev->value), server_state_word((enum server_state)want->state),
-		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : "");
+		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : strayed);
 	out_commit(r, out, rec);
 	if (kind == RECORD_REASSERT)
 		assert_again(out, ev, want->state);

@@ -46,7 +46,7 @@ struct event {
 	int32_t lane;
 	uint8_t dir, attempt;
 	uint8_t balancer;    /* SERVER */
-	uint64_t seq;        /* ACTED: of the intent, as the effect had it; PROCESS: pid */
+	uint64_t seq;        /* ACTED: of the intent, as the effect had it; PROCESS: pid; SERVER: sessions there since the process began */
 	uint32_t row;        /* SERVER; NEW_ROW: set */
 	bool reloaded;       /* SERVER: the process is another one than that in which it was set */
 	enum result result;

@@ -34,6 +34,7 @@ struct haproxy_server {
 	bool fresh;            /* UP not counting stale checks: check_health is full (rise + fall - 1), or the server has no check */
 	bool has_check;
 	unsigned sessions;     /* scur + qcur in the current worker */
+	uint64_t total;        /* stot: sessions since the current worker began */
 	unsigned old_sessions; /* scur + qcur in old workers still running; 0 also when unknown, see old_unknown */
 	char status[32];       /* as HAProxy says it */
 	char check[16];        /* check_status */

@@ -223,9 +223,9 @@ int haproxy_parse_state(const char *text, size_t len, const char *backend, struc
 	return 0;
 }
 
-enum stat_column { PXNAME, SVNAME, QCUR, SCUR, STATUS, CHECK_STATUS, CHECK_RISE, CHECK_FALL, CHECK_HEALTH, N_STAT };
+enum stat_column { PXNAME, SVNAME, QCUR, SCUR, STOT, STATUS, CHECK_STATUS, CHECK_RISE, CHECK_FALL, CHECK_HEALTH, N_STAT };
 
-static const char *const stat_names[N_STAT] = { "pxname", "svname", "qcur", "scur", "status", "check_status", "check_rise",
+static const char *const stat_names[N_STAT] = { "pxname", "svname", "qcur", "scur", "stot", "status", "check_status", "check_rise",
 	"check_fall", "check_health" };
 
 struct stat_row {
@@ -319,12 +319,18 @@ static int stat_next(struct stat_table *table, struct stat_row *row, struct fail
 }
 
 /* An empty cell is 0: HAProxy leaves out what does not apply. */
+static int stat_count(const struct stat_row *row, enum stat_column column, uint64_t max, uint64_t *out, struct fail *fail)
+{
+	struct span cell = { row->cell[column], strlen(row->cell[column]) };
+	*out = 0;
+	return cell.len > 0 && !number(cell, max, out) ? odd_reply(cell, "show stat", fail) : 0;
+}
+
 static int stat_number(const struct stat_row *row, enum stat_column column, unsigned *out, struct fail *fail)
 {
-	uint64_t value = 0;
-	struct span cell = { row->cell[column], strlen(row->cell[column]) };
-	if (cell.len > 0 && !number(cell, INT32_MAX, &value))
-		return odd_reply(cell, "show stat", fail);
+	uint64_t value;
+	if (stat_count(row, column, INT32_MAX, &value, fail) != 0)
+		return -EPROTO;
 	*out = (unsigned)value;
 	return 0;
 }
@@ -353,7 +359,8 @@ static bool would_take_traffic(const struct haproxy_server *server)
 static int stat_apply(const struct stat_row *row, struct haproxy_server *server, struct fail *fail)
 {
 	unsigned rise, fall, health;
-	if (stat_sessions(row, &server->sessions, fail) != 0 || stat_number(row, CHECK_RISE, &rise, fail) != 0 ||
+	if (stat_sessions(row, &server->sessions, fail) != 0 || stat_count(row, STOT, INT64_MAX, &server->total, fail) != 0 ||
+		stat_number(row, CHECK_RISE, &rise, fail) != 0 ||
 		stat_number(row, CHECK_FALL, &fall, fail) != 0 || stat_number(row, CHECK_HEALTH, &health, fail) != 0)
 		return -EPROTO;
 	(void)snprintf(server->status, sizeof(server->status), "%.*s", (int)sizeof(server->status) - 1, row->cell[STATUS]);

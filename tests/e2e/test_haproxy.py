@@ -100,9 +100,13 @@ def test_reload_and_hard_restart_in_a_window(small):
 	# upgd is away, HAProxy forgets: put back. upgd is away, a person sets: shown
 	lab.kill_upgd()
 	lab.reload_lb("lb1")
+	with request_in_flight(lab, "ox1", "lb1"):
+		pass  # somebody whom the wrong node serves
 	began = now_ms()
 	lab.start_upgd()
 	put_back(lab, began, 1)
+	text = next(r["text"] for r in records(lab) if r["at"] >= began and r["kind"] == "lift")
+	assert re.fullmatch(r"ox1 in main: maint, we want maint; the new process had sent it [1-9]\d* sessions? by then", text), text
 	lab.kill_upgd()
 	lab.set_server("lb1", "ox1", "ready")
 	lab.start_upgd()

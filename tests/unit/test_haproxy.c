@@ -188,10 +188,11 @@ static void test_status_rows(void **state)
 		struct haproxy_server server = { .name = "ox1", .admin = rows[i].admin };
 		struct fail fail = { 0 };
 		char text[256];
-		(void)snprintf(text, sizeof(text), "# pxname,svname,qcur,scur,status,check_status,check_rise,check_fall,check_health,\n"
-			"be_ox,ox1,3,4,%s,\n\n", rows[i].row);
+		(void)snprintf(text, sizeof(text), "# pxname,svname,qcur,scur,stot,status,check_status,check_rise,check_fall,check_health,\n"
+			"be_ox,ox1,3,4,5000000000,%s,\n\n", rows[i].row);
 		if (haproxy_parse_stat(text, strlen(text), "be_ox", &server, 1, &fail) != 0 || server.up != rows[i].up ||
-			server.fresh != rows[i].fresh || server.has_check != rows[i].has_check || server.sessions != 7)
+			server.fresh != rows[i].fresh || server.has_check != rows[i].has_check || server.sessions != 7 ||
+			server.total != 5000000000)
 			fail_msg("%s: %s up=%d fresh=%d has_check=%d", rows[i].row, fail.text, server.up, server.fresh, server.has_check);
 	}
 }
@@ -201,9 +202,9 @@ static void test_stat_by_header_and_quotes(void **state)
 	(void)state;
 	struct haproxy_server server = { .name = "ox1" };
 	struct fail fail = { 0 };
-	static const char text[] = "# pxname,svname,last_chk,check_health,new_one,check_fall,check_rise,check_status,status,scur,qcur,\n"
-		"be_ox,ox1,\"said \"\"no\"\", then\nbe_ox,ox1,,\",4,,3,2,L7OK,UP,12,1,\n"
-		"other,ox1,,0,,3,2,L4CON,DOWN,99,0,\n\n";
+	static const char text[] = "# pxname,svname,last_chk,check_health,new_one,check_fall,check_rise,check_status,status,scur,qcur,stot,\n"
+		"be_ox,ox1,\"said \"\"no\"\", then\nbe_ox,ox1,,\",4,,3,2,L7OK,UP,12,1,13,\n"
+		"other,ox1,,0,,3,2,L4CON,DOWN,99,0,99,\n\n";
 	assert_int_equal(haproxy_parse_stat(text, strlen(text), "be_ox", &server, 1, &fail), 0);
 	assert_int_equal(server.sessions, 13);
 	assert_string_equal(server.status, "UP");
@@ -226,9 +227,9 @@ static void test_refusals_of_tables(void **state)
 		{ STATE, "1\n# be_name srv_name srv_admin_state srv_check_state\nbe_ox ox1 -1 6\n\n", "unexpected answer" },
 		{ STAT, "No such proxy.\n\n", "no backend be_ox (renamed?)" },
 		{ STAT, "# pxname,svname,scur,\nbe_ox,ox1,0,\n\n", "lacks columns" },
-		{ STAT, "# pxname,svname,qcur,scur,status,check_status,check_rise,check_fall,check_health,\n\n", "no line for server be_ox/ox1" },
-		{ STAT, "# pxname,svname,qcur,scur,status,check_status,check_rise,check_fall,check_health,\nbe_ox,ox1,0,-3,UP,,,,,\n\n", "\"-3\"" },
-		{ STAT, "# pxname,svname,qcur,scur,status,check_status,check_rise,check_fall,check_health,\nbe_ox,ox1,0,\n\n", "\"be_ox,ox1,0,\"" },
+		{ STAT, "# pxname,svname,qcur,scur,stot,status,check_status,check_rise,check_fall,check_health,\n\n", "no line for server be_ox/ox1" },
+		{ STAT, "# pxname,svname,qcur,scur,stot,status,check_status,check_rise,check_fall,check_health,\nbe_ox,ox1,0,-3,0,UP,,,,,\n\n", "\"-3\"" },
+		{ STAT, "# pxname,svname,qcur,scur,stot,status,check_status,check_rise,check_fall,check_health,\nbe_ox,ox1,0,\n\n", "\"be_ox,ox1,0,\"" },
 		{ PROC, "Unknown command.\n\n", "unexpected answer" },
 		{ PROC, "#<PID> <type>\n1 master\n\n", "master socket" },
 		{ PROC, "#<PID> <type>\n# workers\n# old workers\nx worker\n\n", "\"x worker\"" },
