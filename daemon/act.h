@@ -1,59 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/*
- * One effect under way, and the parts of the executor that carry effects out. A flight ends with flight_answer(), which tells the engine
- * and frees it; or it is cancelled, and nobody is told.
- */
+/* The parts of the executor that carry effects out. */
 
-#include "captures.h"
-#include "executor.h"
-#include "probe.h"
-
-struct strays;
-struct site;
-struct watch;
-struct hosts;
-struct lines;
-struct flight;
-
-struct executor {
-	struct loop *loop;
-	struct site *site;
-	struct engine *engine;   /* borrowed */
-	struct watch *watch;
-	struct strays *strays;
-	struct hosts *hosts;
-	struct lines *lines;
-	struct flight *flights;  /* all that is under way */
-	struct captures captures;
-	struct orphans *orphans; /* of orphans.c: what the last looks saw */
-	char **rendered;         /* owned, until the loop turns */
-	size_t n_rendered, max_rendered;
-	struct loop_timer *tidy; /* frees them */
-};
-
-struct flight {
-	struct executor *x;
-	struct effect effect;
-	struct flight *next, **link;
-	struct loop_timer *timer;       /* of the part that carries it out */
-	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
-	void *work;                     /* of the part that carries it out */
-	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting, while work is its own; NULL: nothing ever is */
-	struct failure *failure;        /* owned: its answer, until the databases were looked at */
-};
-
-struct rollout *flight_rollout(const struct flight *flight);
-const struct step *flight_step(const struct flight *flight);
-const struct action *flight_action(const struct flight *flight);
-/* What templates of this flight are bound with. */
-struct bind flight_bind(const struct flight *flight);
-void flight_bind_init(const struct executor *executor, const struct rollout *r, uint32_t unit, int32_t lane, struct bind *bind);
-
-/* From the loop only. Runs the flight's cancel first, so that work is freed in one place. */
-void flight_answer(struct flight *flight, enum result result, int64_t value, const char *text);
-/* The same, from inside executor_perform(): the loop turns first. */
-void flight_answer_later(struct flight *flight, enum result result, const char *text);
+#include "flight.h"
 
 /* The runner's name of an action: for people, and unique for ever by the intent's number. */
 enum { ACT_ID_MAX = 200 };
