@@ -16,7 +16,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OUTPUT_KEPT = 4096, LINE_SHOWN = 160 };
+enum {
+	OUTPUT_KEPT = 4096,
+	LINE_SHOWN = 160,
+	FRESH_MS = 5000, /* past its pivot there is no way back: what waited longer for its node is asked about once more before it begins */
+};
 
 struct act {
 	struct runner *runner;
@@ -179,6 +183,9 @@ static void on_result(void *arg, const struct runner_result *result)
 		/* Sent by an earlier life, perhaps as something else: then it may have been done. */
 		flight_answer(f, f->effect.again ? RESULT_UNKNOWN : RESULT_FAILED, 0, result->error);
 		return;
+	case RUNNER_LATE:
+		flight_answer(f, RESULT_UNSENT, 0, result->error);
+		return;
 	case RUNNER_TIMEOUT:
 	case RUNNER_LOST:
 	case RUNNER_AWAY:
@@ -208,7 +215,7 @@ void act_run(struct flight *f)
 		act_id(flight_rollout(f), &f->effect, id);
 		env = env_tagged(env, flight_rollout(f), &f->effect);
 		struct runner_task task = { .id = id, .argv = (const char *const *)argv, .env = (const char *const *)env,
-			.deadline_ms = step->kill ? step->timeout_ms : 0 };
+			.deadline_ms = step->kill ? step->timeout_ms : 0, .fresh_ms = step->pivot ? FRESH_MS : 0 };
 		act->runner = runner;
 		act->request = runner_start(runner, &task, 0, on_result, f);
 	}

@@ -315,7 +315,7 @@ static bool in_doubt(const struct rollout *r, const struct unit *u)
 {
 	const struct stage *stage = rollout_stage(r, u);
 	bool is_open = false;
-	if ((u->flags & UNIT_WINDOW) == 0 || u->dir == DIR_UNDO || (u->sure_seq != 0 && u->sure_seq > r->doubt_seq))
+	if ((u->flags & UNIT_WINDOW) == 0 || u->dir == DIR_UNDO || (u->sure_seq != 0 && u->sure_seq > r->doubt_seq && !r->live[u - r->units].stale))
 		return false;
 	for (size_t i = 0; i < u->step && !is_open; i++)
 		is_open = stage->steps[i].window == WINDOW_OPEN;
@@ -527,6 +527,11 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 		open |= u->lane[i] == ev->lane && u->intent[i] == ev->seq && (u->lanes & (1u << i)) != 0;
 	if (u->phase != PHASE_ACT || u->attempt != ev->attempt || !open)
 		return;
+	if (ev->result == RESULT_UNSENT) {
+		r->live[ev->unit].busy = BUSY_NO;
+		r->live[ev->unit].stale = true;
+		return;
+	}
 	struct record *rec = out_record(r, out, RECORD_ACTED, ev->unit);
 	const struct fact_host *host = ev->result == RESULT_FAILED ? facts_host_trouble(r, u->row, r->live[ev->unit].sent_at) : NULL;
 	rec->lane = ev->lane;
@@ -708,6 +713,8 @@ static const char *recheck_text(const struct rollout *r, struct out *out, const 
 {
 	const struct unit *u = &r->units[ev->unit];
 	const char *what = ev->text != NULL ? ev->text : "?";
+	if (r->live[ev->unit].stale)
+		return out_text(out, "verified in its window, and no longer true when the node of its action was there again: %s", what);
 	if ((u->flags & UNIT_RECHECK) == 0)
 		return out_text(out, "verified in its window, and no longer true after nobody watched it (a restart, a pause or a failure): %s", what);
 	const struct known_host *known = changed_host(r, u->row);
@@ -741,6 +748,7 @@ static void on_rechecked(struct rollout *r, struct out *out, const struct event 
 		(void)unit_event(r, out, ev->unit, UNIT_EV_REOPEN, NULL, text);
 		return;
 	}
+	live->stale = false;
 	if (text != NULL && u->phase == PHASE_ACT)
 		text = out_text(out, "%s; nobody knows what its action did: look before a retry", text);
 	struct record *rec = out_record(r, out, RECORD_CHECKED, ev->unit);

@@ -100,6 +100,7 @@ struct live {
 	bool asked_undone;   /* a try to undo it has failed, and its check was asked: it is not undone */
 	bool clear;          /* no statement of the action runs any more: asked since it ended */
 	bool killed;         /* those that did were killed, once */
+	bool stale;          /* the action at hand waited for its node: its window is asked again before it is sent */
 	bool late;           /* over its timeout: the waiting is shown, the work goes on */
 	uint64_t gate_at;    /* boot ms when the gate was last asked */
 	uint64_t retry_at;   /* boot ms: not before */
@@ -229,6 +230,7 @@ enum result {
 	RESULT_OK = 0,
 	RESULT_FAILED = 1,
 	RESULT_UNKNOWN = 2, /* nobody can say: lost, timed out, answer lost */
+	RESULT_UNSENT = 3,  /* it waited for its node, which is there again: to be sent if it is still right; in no record */
 };
 
 /* `code` of STEP. */

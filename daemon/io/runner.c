@@ -57,7 +57,9 @@ struct runner_request {
 	size_t len;
 	uint64_t patience_ms;
 	struct loop_timer *timer;   /* patience */
+	uint64_t fresh_ms, asked_ms;
 	bool running;               /* said so on this channel */
+	bool began;                 /* on any */
 	char trouble[240];          /* and what else it said then */
 	struct json_object *answer; /* owned; what result borrows from */
 	char error[480];
@@ -262,7 +264,7 @@ static void on_running(struct runner *runner, const char *id, struct json_object
 		if (strcmp(request->id, id) != 0)
 			continue;
 		runner->backoff_ms = 0;
-		request->running = true;
+		request->running = request->began = true;
 		(void)snprintf(request->trouble, sizeof(request->trouble), "%s", trouble);
 		loop_timer_clear(request->timer);
 	}
@@ -297,13 +299,28 @@ static int on_answer(struct runner *runner, struct json_object *message)
 	return -EPROTO;
 }
 
+/* It waited for the channel so long that what it was asked for may not be right any more. */
+static bool is_late(struct runner_request *request)
+{
+	if (request->fresh_ms == 0 || request->began || loop_boot_ms() - request->asked_ms <= request->fresh_ms)
+		return false;
+	(void)snprintf(request->error, sizeof(request->error), "%s: no runner for %" PRIu64 " s", request->runner->name,
+		(loop_boot_ms() - request->asked_ms) / 1000);
+	return true;
+}
+
 static void on_greeting(struct runner *runner)
 {
 	runner->channel = READY;
 	runner->error[0] = '\0';
 	runner->away_ms = 0;
-	for (struct runner_request *request = runner->open; request != NULL; request = request->next)
-		channel_send(runner, request->text, request->len);
+	for (struct runner_request *request = runner->open, *next; request != NULL; request = next) {
+		next = request->next;
+		if (is_late(request))
+			request_done(request, RUNNER_LATE);
+		else
+			channel_send(runner, request->text, request->len);
+	}
 	if (runner->n_acks > 0)
 		channel_send(runner, runner->acks, runner->n_acks);
 	free(runner->acks);
@@ -679,7 +696,10 @@ struct runner_request *runner_start(struct runner *runner, const struct runner_t
 		bad = not_utf8;
 	if (task->deadline_ms > 0)
 		json_add_int(message, "deadline_ms", (int64_t)task->deadline_ms);
-	return request_new(runner, task->id, message, bad, patience_ms, fn, arg);
+	struct runner_request *request = request_new(runner, task->id, message, bad, patience_ms, fn, arg);
+	request->fresh_ms = task->fresh_ms;
+	request->asked_ms = loop_boot_ms();
+	return request;
 }
 
 struct runner_request *runner_edit(struct runner *runner, const struct runner_edit *edit, uint64_t patience_ms, runner_done_fn *fn, void *arg)

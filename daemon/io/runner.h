@@ -21,6 +21,7 @@ enum runner_state {
 	RUNNER_TIMEOUT, /* ended by its deadline: what it did is unknown */
 	RUNNER_LOST,    /* started once, gone without an exit record (killed runner, reboot): what it did is unknown */
 	RUNNER_REFUSED, /* the far side will not: same id with another spec, bad file, no such program; nothing was done */
+	RUNNER_LATE,    /* the channel came only after fresh_ms, and nothing is known to have begun: ask for the same again if it is still right */
 	RUNNER_AWAY,    /* the channel could not be had before the request's patience ended; it may still run over there */
 };
 
@@ -42,6 +43,7 @@ struct runner_task {
 	const char *const *env;      /* NULL-terminated KEY=VALUE, the same; NULL: none */
 	const char *cwd;             /* NULL: / */
 	uint64_t deadline_ms;        /* 0: none; then TERM, KILL after 10 s */
+	uint64_t fresh_ms;           /* 0: it may begin whenever the channel comes, else within this time */
 };
 
 struct runner_edit {

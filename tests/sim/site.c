@@ -258,6 +258,7 @@ static void wait_for_node(struct sim *s, const struct happening *h, uint64_t aft
 	struct happening *again = sim_later(s, after, THING_ACT_END);
 	again->effect = h->effect;
 	again->life = h->life;
+	again->counted = true;
 }
 
 void site_act(struct sim *s, struct daemon *d, const struct happening *h)
@@ -279,6 +280,12 @@ void site_act(struct sim *s, struct daemon *d, const struct happening *h)
 	}
 	if (t != NULL && (act->kind == ACTION_RUN || act->kind == ACTION_EDIT)) {
 		answer_in(s, d, e, t->result, t->ends_at > s->world.now ? t->ends_at - s->world.now : 1);
+		return;
+	}
+	if (h->counted && e->dir == DIR_DO && effect_step(r, e)->pivot) { /* it has waited for its node */
+		struct event ev = { .kind = EVENT_ACTED, .unit = e->unit, .step = e->step, .dir = e->dir, .attempt = e->attempt, .lane = e->lane, .seq = e->seq, .result = RESULT_UNSENT };
+		if (d != NULL && engine_rollout(d->engine) != NULL)
+			engine_event(d->engine, &ev);
 		return;
 	}
 	if (act->kind == ACTION_SERVER && act->want == SERVER_READY && !world_is_up(&s->world, r, &r->units[e->unit])) {

@@ -238,6 +238,27 @@ static void test_tries_again(void **state)
 	runner_free(runner);
 }
 
+/* What may only begin soon does not when the channel comes late; what has begun is told as ever. */
+static void test_late(void **state)
+{
+	struct runner *runner = remote("echo x >>$T/tries; [ $(wc -l <$T/tries) -gt 1 ] || exit 255; " SERVE);
+	const char *const argv[] = { "sh", "-c", "echo x >>count; while [ ! -e go ]; do sleep 0.02; done", NULL };
+	const struct runner_task task = { .id = "a", .argv = argv, .cwd = dir, .fresh_ms = 1 };
+	struct answer late = { .n = 0 }, answer = { .n = 0 };
+	runner_start(runner, &task, PATIENCE_MS, on_answer, &late);
+	await(&late);
+	assert_int_equal(late.state, RUNNER_LATE);
+	assert_non_null(strstr(late.error, "no runner for"));
+	assert_int_not_equal(access(path("count"), F_OK), 0);
+	runner_start(runner, &task, PATIENCE_MS, on_answer, &answer);
+	await_file(path("count"));
+	file_write(path("go"), "", 0600);
+	await(&answer);
+	assert_int_equal(answer.state, RUNNER_EXITED);
+	assert_int_equal(file_lines(path("count")), 1);
+	runner_free(runner);
+}
+
 static void test_away(void **state)
 {
 	const struct {
@@ -410,7 +431,7 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { row(test_runs_over_a_command), row(test_edit_read_ack), row(test_lost_channel_is_mended),
-		row(test_tries_again), row(test_away), row(test_patience_waits_for_a_running_task), row(test_refused_here),
+		row(test_tries_again), row(test_late), row(test_away), row(test_patience_waits_for_a_running_task), row(test_refused_here),
 		row(test_cancel_and_free), row(test_socket), row(test_many) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
