@@ -336,7 +336,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	case UNIT_DONE:
 		u->flags &= (uint16_t)~(UNIT_FENCE | UNIT_FENCE_THEIRS);
 		if (was_waiting)
-			u->flags = (u->flags & (uint16_t)~UNIT_RECHECK) | UNIT_ADOPTED;
+			u->flags = (u->flags & (uint16_t)~UNIT_RECHECK) | UNIT_ADOPTED | UNIT_STARTED; /* once: it was verified, and can be lost again */
 		break;
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;
