@@ -326,6 +326,14 @@ static void stranded(struct sim *s, const struct rollout *r)
 	}
 }
 
+/* The tool refuses to move tenants that somebody enabled in the window; who reads that disables them before the way back is tried again. */
+static void disable_by_hand(struct sim *s, const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	if (r->rows[u->row].set == 2 && u->dir == DIR_UNDO && (u->flags & UNIT_WINDOW) != 0)
+		s->world.schemata[r->rows[u->row].rank].enabled = false;
+}
+
 void strike_person(struct sim *s)
 {
 	struct rollout *r = sim_rollout(s);
@@ -355,6 +363,7 @@ void strike_person(struct sim *s)
 			continue;
 		}
 		force_task(s, &r->rows[r->units[i].row]);
+		disable_by_hand(s, r, i);
 		sim_command(s, COMMAND_RETRY, rollout_unit_name(r, i, name, sizeof(name)));
 	}
 }
