@@ -7,13 +7,18 @@
 
 #include <inttypes.h>
 
-/* A step of ours on this very server is not finished (or failed there): what is seen may be its half, and is not a person's. */
-static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer)
+/*
+ * A step of ours on this very server is not finished (or failed there): what is seen may be its half, and is not a person's. What a
+ * process has forgotten is put back all the same once nobody is at it any more: a parked step may have let in the only server.
+ */
+static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer, bool forgotten)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		const struct step *step = u->row == row ? rollout_step(r, u) : NULL;
 		if (step == NULL || (u->touched & (1u << u->step)) == 0 || u->state == UNIT_DONE || u->state == UNIT_FENCED)
+			continue;
+		if (forgotten && u->state != UNIT_RUNNING && u->state != UNIT_UNDOING)
 			continue;
 		if (step->act.kind == ACTION_SERVER && step->act.balancer == balancer)
 			return true;
@@ -58,7 +63,7 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	bool forgotten = ev->reloaded || want->reasserted; /* asked to be put back, and not seen so yet: perhaps before a crash */
 	if (as_wanted ? !want->contested && !want->reasserted : want->contested && !forgotten)
 		return;
-	if (being_set(r, ev->row, ev->balancer))
+	if (being_set(r, ev->row, ev->balancer, forgotten))
 		return;
 	if (!as_wanted && want->reasserted) {
 		assert_again(out, ev, want->state); /* said already; a put-back that does not stick is not news at every look */

@@ -41,6 +41,7 @@ MUTANTS = [
 	Mutant("ready-by-hand-counts", CORE + "facts.c", "		return want->state == SERVER_READY;", "		return true;"),
 	Mutant("adopted-is-never-asked-again", CORE + "apply.c", "| UNIT_ADOPTED | UNIT_STARTED;", "| UNIT_ADOPTED;"),
 	Mutant("late-start-is-sent-on-trust", CORE + "advance.c", "		r->live[ev->unit].stale = true;\n", ""),
+	Mutant("parked-step-has-no-custody", CORE + "custody.c", "if (forgotten && u->state", "if (false && u->state"),
 	Mutant("ready-before-its-step-counts", CORE + "facts.c", "	return !is_let_in_later(r, row, balancer);", "	return is_let_in_later(r, row, balancer) || true;"),
 	Mutant("admitted-on-old-facts", CORE + "admit.c", "	if (needs_gate && !live->gate_open) {", "	if (false) {"),
 	Mutant("pivot-forgotten", CORE + "apply.c", "	if (step->pivot)\n		u->flags |= UNIT_PIVOT;", ""),
