@@ -328,6 +328,7 @@ void executor_applied(struct executor *x, const struct rollout *r, const struct 
 	if (rec->kind == RECORD_UNIT && rec->code != UNIT_RUNNING && rec->code != UNIT_UNDOING && x->engine != NULL && engine_rollout(x->engine) == r)
 		flights_end_of(x, r, rec);
 	captures_applied(&x->captures, r, rec);
+	lines_applied(x->lines, r, rec);
 	strays_applied(x->strays, r, rec);
 }
 

@@ -48,6 +48,7 @@ struct lines {
 	struct place *places; /* by rank in the node set; owned */
 	uint32_t n_places;
 	uint64_t began, looked; /* boot ms: the round at hand, 0: none; the last one that is over began */
+	uint64_t newest;     /* boot ms: a round that began before has not read every line that is in custody now */
 	struct waiter *waiters;
 	struct loop_timer *timer, *waiters_timer;
 	bool on;
@@ -287,6 +288,8 @@ void lines_refresh(struct lines *l, lines_fn *fn, void *arg)
 	struct waiter *waiter = memory_need(calloc(1, sizeof(*waiter)));
 	uint64_t now = loop_boot_ms();
 	*waiter = (struct waiter){ .next = l->waiters, .fn = fn, .arg = arg, .since = now > FRESH_MS ? now - FRESH_MS : 1 };
+	if (waiter->since < l->newest)
+		waiter->since = l->newest;
 	l->waiters = waiter;
 	loop_timer_set(l->waiters_timer, 0);
 }
@@ -305,6 +308,13 @@ void lines_refresh_cancel(struct lines *l, void *arg)
 }
 
 /* ---- life ---- */
+
+/* It may have been rewritten since it was set: an answer can come long after its action, when upgd was dead meanwhile. */
+void lines_applied(struct lines *l, const struct rollout *r, const struct record *rec)
+{
+	if (rec->kind == RECORD_STEP && rec->unit < r->n_units && line_is_ours(r, rec->unit, rec->step))
+		l->newest = loop_boot_ms() + 1;
+}
 
 void lines_forget(struct lines *l)
 {

@@ -9,16 +9,19 @@
 
 struct executor;
 struct lines;
+struct record;
+struct rollout;
 
 typedef void lines_fn(void *arg);
 
 struct lines *lines_new(struct executor *executor);
 void lines_free(struct lines *lines); /* NULL is fine */
 void lines_on(struct lines *lines, bool on);
+void lines_applied(struct lines *lines, const struct rollout *r, const struct record *rec);
 void lines_forget(struct lines *lines); /* another rollout is in memory; who waits is not called */
 
 /*
- * fn runs from the loop when every line has been read since a few seconds before this call. A node that did not answer the last time is not
+ * fn runs from the loop when every line has been read since a few seconds before this call, and since it came into custody. A node that did not answer the last time is not
  * waited for: what nobody can read is not taken as changed.
  */
 void lines_refresh(struct lines *lines, lines_fn *fn, void *arg);

@@ -179,6 +179,8 @@ static void op_applied(void *arg, const struct rollout *r, const struct record *
 	struct sim *s = d->sim;
 	if (d->ask != NULL)
 		ask_applied(d->ask, r, rec);
+	if (r != NULL && rec->kind == RECORD_STEP && d == s->daemon)
+		s->line_is_new |= line_is_ours(r, rec->unit, rec->step);
 	if (r != NULL && s->watching && arg == s->daemon)
 		transcript(s, r, rec);
 }

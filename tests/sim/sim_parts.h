@@ -62,6 +62,7 @@ struct sim {
 	uint64_t up_since;
 	uint32_t n_visits;      /* of the person */
 	uint64_t lines_at;      /* the lines of files were read last, by this life */
+	bool line_is_new;       /* and one has come into custody since */
 	uint64_t line_off_since[WORLD_NODES]; /* one differs, and nobody says so; 0: none */
 	int64_t wall_step_ms;   /* somebody set the clock */
 	uint32_t seen_wanted[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* the daemon's memory: pid that was last seen as wanted; 0: none */

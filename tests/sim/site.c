@@ -385,8 +385,10 @@ static void look(struct sim *s, struct daemon *d)
 static void tell_lines(struct sim *s, struct daemon *d, uint64_t fresh)
 {
 	const struct rollout *r = engine_rollout(d->engine);
-	if (d != s->daemon || r == NULL || r->state == ROLLOUT_PLANNING || (s->lines_at != 0 && s->world.now - s->lines_at < fresh))
+	bool is_fresh = s->lines_at != 0 && s->world.now - s->lines_at < fresh && !(s->line_is_new && fresh == LINES_FRESH_MS);
+	if (d != s->daemon || r == NULL || r->state == ROLLOUT_PLANNING || is_fresh)
 		return;
+	s->line_is_new = false;
 	s->lines_at = s->world.now;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct stage *stage = rollout_stage(r, &r->units[i]);
