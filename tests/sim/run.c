@@ -107,7 +107,8 @@ static void holds_print(struct sim *s, FILE *out)
 		const struct unit *u = &r->units[i];
 		if (u->state == UNIT_DONE)
 			continue;
-		const struct why *why = r->live[i].why.kind != WHY_NONE ? &r->live[i].why : &r->stage_why[u->stage];
+		bool is_of_stage = u->state == UNIT_WAITING && r->stage_why[u->stage].kind != WHY_NONE;
+		const struct why *why = is_of_stage ? &r->stage_why[u->stage] : &r->live[i].why;
 		(void)fprintf(out, "  %s %s, step %u: %s\n", rollout_unit_name(r, i, name, sizeof(name)), unit_state_word(u->state), u->step,
 			why_text(r, i, why, text, sizeof(text)));
 	}
