@@ -273,7 +273,8 @@ def test_a_skipped_schema_keeps_an_old_node(small):
 	assert servers(lab, "secondary") == {n.name: "MAINT" if n.name in old else "UP" for n in lab.nodes}
 	before = requests_more(lab, 1)["ok_by_node"]
 	after = requests_more(lab, 600)["ok_by_node"]
-	assert all(after[name] > before.get(name, 0) for name in packages(lab))
+	served = {name for name, ok in after.items() if ok > before.get(name, 0)}
+	assert served & old and served - old  # not each node: whom a drain had sent elsewhere stays there
 	end = nobody_failed(lab)
 	assert "oxdatabase_2" not in end["denied_by_schema"]
 
