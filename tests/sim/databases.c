@@ -105,7 +105,8 @@ static void forgets(struct sim *s, unsigned host, uint32_t a, uint32_t b, uint16
 		} else if (b % 3 != 0) {
 			schema->enabled = !schema->enabled;
 			schema->unseen = schema->enabled;
-			schema->haunted_until = w->hosts[0].away_until + 60000;
+			if (schema->haunted_until < w->hosts[0].away_until + 60000) /* what is under way there may come later still */
+				schema->haunted_until = w->hosts[0].away_until + 60000;
 			sim_say(s, "%s is %s", schema->name, schema->enabled ? "enabled again" : "disabled again");
 		} else {
 			schema->owner_new = false;
