@@ -63,7 +63,8 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	bool forgotten = ev->reloaded || want->reasserted; /* asked to be put back, and not seen so yet: perhaps before a crash */
 	if (as_wanted ? !want->contested && !want->reasserted : want->contested && !forgotten)
 		return;
-	if (being_set(r, ev->row, ev->balancer, forgotten))
+	/* As wanted again is so whoever is at it: a step that waits for a contested server would wait for itself. */
+	if (!(as_wanted && want->contested) && being_set(r, ev->row, ev->balancer, forgotten))
 		return;
 	if (!as_wanted && want->reasserted) {
 		assert_again(out, ev, want->state); /* said already; a put-back that does not stick is not news at every look */
