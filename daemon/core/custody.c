@@ -76,12 +76,12 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	rec->lane = (int32_t)ev->row;
 	rec->code = (uint16_t)ev->value;
 	rec->value = ev->lane;
-	/* Of what came back as put back: who went there before that. Of a drain some did so by right, with a session that is kept. */
-	const char *strayed = as_wanted && want->reasserted && ev->seq > 0
-		? out_text(out, "; the new process had sent it %" PRIu64 " session%s by then", ev->seq, ev->seq == 1 ? "" : "s") : "";
-	rec->text = out_text(out, "%s in %s: %s, we want %s%s", r->rows[ev->row].name, r->profile->balancers[ev->balancer],
+	/* Who went there since the process began. To a drain some do so by right, with a session that is kept. */
+	const char *strayed = kind == RECORD_REASSERT && ev->seq > 0
+		? out_text(out, "; it had sent %" PRIu64 " session%s there", ev->seq, ev->seq == 1 ? "" : "s") : "";
+	rec->text = out_text(out, "%s in %s: %s, we want %s%s%s", r->rows[ev->row].name, r->profile->balancers[ev->balancer],
 		server_state_word((enum server_state)ev->value), server_state_word((enum server_state)want->state),
-		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : strayed);
+		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : "", strayed);
 	out_commit(r, out, rec);
 	if (kind == RECORD_REASSERT)
 		assert_again(out, ev, want->state);

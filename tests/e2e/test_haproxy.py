@@ -105,8 +105,8 @@ def test_reload_and_hard_restart_in_a_window(small):
 	began = now_ms()
 	lab.start_upgd()
 	put_back(lab, began, 1)
-	text = next(r["text"] for r in records(lab) if r["at"] >= began and r["kind"] == "lift")
-	assert re.fullmatch(r"ox1 in main: maint, we want maint; the new process had sent it [1-9]\d* sessions? by then", text), text
+	text = next(r["text"] for r in records(lab) if r["at"] >= began and r["kind"] == "reassert")
+	assert re.fullmatch(r"ox1 in main: ready, we want maint; the process is new, put back; it had sent [1-9]\d* sessions? there", text), text
 	lab.kill_upgd()
 	lab.set_server("lb1", "ox1", "ready")
 	lab.start_upgd()
