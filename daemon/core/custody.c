@@ -26,12 +26,12 @@ static bool being_set(const struct rollout *r, uint32_t row, uint8_t balancer, b
 	return false;
 }
 
-static void assert_again(struct out *out, const struct event *ev, uint8_t state)
+void custody_assert(struct out *out, uint8_t balancer, uint32_t row, int32_t process, uint8_t state)
 {
 	struct effect *effect = out_effect(out, EFFECT_ASSERT, RECORD_NO_UNIT);
-	effect->balancer = ev->balancer;
-	effect->row = ev->row;
-	effect->lane = ev->lane;
+	effect->balancer = balancer;
+	effect->row = row;
+	effect->lane = process;
 	effect->want = state;
 }
 
@@ -67,7 +67,7 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 	if (!(as_wanted && want->contested) && being_set(r, ev->row, ev->balancer, forgotten))
 		return;
 	if (!as_wanted && want->reasserted) {
-		assert_again(out, ev, want->state); /* said already; a put-back that does not stick is not news at every look */
+		custody_assert(out, ev->balancer, ev->row, ev->lane, want->state); /* said already; a put-back that does not stick is not news at every look */
 		return;
 	}
 	enum record_kind kind = as_wanted ? RECORD_LIFT : forgotten ? RECORD_REASSERT : RECORD_FOREIGN;
@@ -84,5 +84,5 @@ void custody_server(struct rollout *r, struct out *out, const struct event *ev)
 		kind == RECORD_REASSERT ? "; the process is new, put back" : kind == RECORD_FOREIGN ? "; somebody changed it" : "", strayed);
 	out_commit(r, out, rec);
 	if (kind == RECORD_REASSERT)
-		assert_again(out, ev, want->state);
+		custody_assert(out, ev->balancer, ev->row, ev->lane, want->state);
 }

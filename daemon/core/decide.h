@@ -153,6 +153,8 @@ bool line_again(struct rollout *r, struct out *out, uint32_t unit, const char *a
 void line_seen(struct rollout *r, struct out *out, const struct event *event);
 
 void custody_server(struct rollout *r, struct out *out, const struct event *event);
+/* Has one process of a balancer told once more what we want there; it is looked at again by the watch, not by this. */
+void custody_assert(struct out *out, uint8_t balancer, uint32_t row, int32_t process, uint8_t state);
 void custody_process(struct rollout *r, struct out *out, const struct event *event);
 
 /* A sentence for a unit's why: "floor: old.capacity would be 300, below 412 old.tenants". Empty for WHY_NONE. */

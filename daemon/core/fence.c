@@ -107,11 +107,15 @@ void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *a
 	rec->lane = (int32_t)u->row;
 	rec->code = SERVER_MAINT;
 	out_commit(r, out, rec);
-	rec = out_record(r, out, RECORD_REASSERT, RECORD_NO_UNIT); /* custody sets it, until it is seen in every process */
+	rec = out_record(r, out, RECORD_REASSERT, RECORD_NO_UNIT); /* custody sets it again, until it is seen in every process */
 	rec->step = balancer;
 	rec->lane = (int32_t)u->row;
 	rec->text = out_text(out, "%s in %s: we want maint", node, name);
 	out_commit(r, out, rec);
+	/* Now, not at the next look: the node may be back before it. */
+	for (int32_t p = 0; p < PROFILE_PROCESSES_MAX; p++)
+		if (r->processes[balancer][p].pid != 0)
+			custody_assert(out, balancer, u->row, p, SERVER_MAINT);
 }
 
 /* The rollout is where the unit matters, and nobody has said to leave the node out. */

@@ -121,6 +121,7 @@ MUTANTS += [
 	Mutant("parked-window-holds-the-others", CORE + "facts.c", "&& u->state != UNIT_PARKED; /* given up", "; /* given up"),
 	Mutant("fence-relies-on-a-hand", CORE + "fence.c", "server->up && facts_may_rely(r, i, balancer)", "server->up"),
 	Mutant("parked-fence-is-waited-for", CORE + "outcome.c", "r->units[why->other].state == UNIT_PARKED;", "false;"),
+	Mutant("fence-set-at-the-next-look", CORE + "fence.c", "		if (r->processes[balancer][p].pid != 0)\n			custody_assert(out, balancer, u->row, p, SERVER_MAINT);", "		(void)p;"),
 	Mutant("old-fleet-is-waited-for", CORE + "facts.c", "	class_ = facts_fleet(r, class_);\n", ""),
 	Mutant("closed-window-asked-again", "daemon/ask.c", "bool is_over = closing && of_window(", "bool is_over = false && of_window(",
 		("e2e/test_mariadb.py::test_a_failover_lost_the_update_of_a_finished_schema",)),
