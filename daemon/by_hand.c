@@ -571,6 +571,12 @@ static void say_expected(const struct by_hand *h, const struct probe *probe, str
 		for (size_t i = 0; probe->except != NULL && probe->except[i] != NULL; i++)
 			list_capture(h, probe->except[i]);
 		break;
+	case EXPECT_EXIT:
+		(void)fprintf(h->out, "it must end with");
+		for (size_t i = 0; i < probe->n_exits; i++)
+			(void)fprintf(h->out, "%s %u", i == 0 ? "" : " or", probe->exits[i]);
+		(void)fputc('\n', h->out);
+		break;
 	case EXPECT_STATE:
 	case EXPECT_NONE:
 		(void)fprintf(h->out, "look at what comes\n");

@@ -230,6 +230,9 @@ enum result judge(const struct probe *probe, const struct judge_table *t, const 
 	case EXPECT_SUBSET_OF:
 	case EXPECT_SAME_AS:
 		return judge_capture(probe, t, captures, text);
+	case EXPECT_EXIT:
+		say(text, "it ended as expected");
+		return RESULT_OK;
 	case EXPECT_STATE:
 		break;
 	}

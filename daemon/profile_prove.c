@@ -42,6 +42,14 @@ static bool param_known(const struct profile *p, const char *name)
 
 static bool column_known(const struct set *set, const char *name)
 {
+	if (set->from == SET_PATH) {
+		bool known = strcmp(name, "name") == 0 || set->n_edges == 0;
+		for (size_t i = 0; i < set->n_edges && !known; i++) {
+			const char *at = strstr(set->edges[i].columns, name);
+			known = at != NULL && at[strlen(name)] == '=' && (at == set->edges[i].columns || at[-1] == '\n');
+		}
+		return known;
+	}
 	return set->from != SET_SQL || strcmp(name, "name") == 0 || (set->query != NULL && strstr(set->query, name) != NULL);
 }
 
@@ -100,6 +108,7 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	check_text(&s, probe->position);
 	check_list(&s, probe->args);
 	check_list(&s, probe->env);
+	check_text(&s, probe->cwd);
 	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
 		if (!captured(&s, probe->expected))
 			conf_error(s.errors, s.at, "%s: compares with \"%s\", which no earlier step captures", where, probe->expected);
@@ -110,7 +119,7 @@ static void check_probe(const struct scope *outer, uint16_t index)
 		check_text(&s, probe->expected);
 	}
 	if (probe->expect == EXPECT_NONE)
-		conf_error(s.errors, s.at, "%s: expects nothing, so it can prove nothing; give it rows, equals, match, min, max, contains, subset_of or same_as", where);
+		conf_error(s.errors, s.at, "%s: expects nothing, so it can prove nothing; give it rows, equals, match, min, max, contains, subset_of, same_as or exit", where);
 }
 
 static void check_probes(const struct scope *s, const uint16_t *list, size_t n)
@@ -125,6 +134,7 @@ static void check_action(const struct scope *outer, const struct action *act)
 	s.secrets = act->kind == ACTION_RUN;
 	check_list(&s, act->argv);
 	check_list(&s, act->env);
+	check_text(&s, act->cwd);
 	check_text(&s, act->file);
 	if (!act->restore)
 		check_text(&s, act->to);
@@ -171,9 +181,12 @@ static void prove_orphans(const struct scope *s, const struct profile *p, const 
 	check_probe(s, step->orphans);
 	if (step->act.kind != ACTION_RUN)
 		conf_error(s->errors, s->at, "%s: runs nothing, so it leaves no orphans", s->where);
-	if (probe->kind != PROBE_SQL || probe->expect != EXPECT_ROWS || probe->number != 0)
-		conf_error(s->errors, s->at, "%s: orphans = \"%s\" must be a probe with sql and rows = 0: one row for each statement that still runs, "
+	bool rows = probe->kind == PROBE_SQL || ((probe->kind == PROBE_RUN || probe->kind == PROBE_READ) && (probe->lines || probe->column != NULL));
+	if (!rows || probe->expect != EXPECT_ROWS || probe->number != 0)
+		conf_error(s->errors, s->at, "%s: orphans = \"%s\" must be a probe with sql, or with lines, and rows = 0: one row for each statement that still runs, "
 			"its connection's id first", s->where, probe->name);
+	if (step->on_orphans == ORPHANS_KILL && probe->kind != PROBE_SQL)
+		conf_error(s->errors, s->at, "%s: on_orphans = \"kill\" needs orphans by sql: upgd kills over its own connection", s->where);
 	if (step->n_verify == 0 && step->n_done_when == 0)
 		conf_error(s->errors, s->at, "%s: orphans needs verify or done_when: when the statement has ended, nothing tells what it did", s->where);
 }
@@ -192,6 +205,8 @@ static void prove_step(const struct profile *p, const struct stage *stage, size_
 	check_probes(&s, step->verify, step->n_verify);
 	check_probes(&s, step->done_when, step->n_done_when);
 	check_probes(&s, step->undo_verify, step->n_undo_verify);
+	check_probes(&s, step->undo_unless, step->n_undo_unless);
+	check_probes(&s, step->fails, step->n_fails);
 	prove_place(&s, p, step);
 	if (step->has_orphans)
 		prove_orphans(&s, p, step);
@@ -202,6 +217,17 @@ static void prove_step(const struct profile *p, const struct stage *stage, size_
 		conf_error(errors, node, "%s: comes before the pivot and says not how it is undone; undo = { ... } or \"none\"", where);
 	if (step->steady_ms != 0 && (step->within_ms == 0 || step->n_verify == 0))
 		conf_error(errors, node, "%s: steady needs verify and within: it says for how long verify must hold", where);
+	if (step->n_fails != 0 && (step->within_ms == 0 || step->n_verify == 0))
+		conf_error(errors, node, "%s: fails needs verify and within: it says when verify is waited for in vain", where);
+	if (step->has_progress && step->act.kind != ACTION_RUN)
+		conf_error(errors, node, "%s: progress goes with run", where);
+	for (size_t i = 0; i < step->n_causes; i++) {
+		if (step->causes[i].what == CAUSE_BACK && (past_pivot || stage->has_window))
+			conf_error(errors, node, "%s: do = \"back\" is for steps before any pivot, in a stage without a window", where);
+		for (size_t k = step->causes[i].from; step->causes[i].what == CAUSE_AGAIN && k < index; k++)
+			if (stage->steps[k].pivot || stage->steps[k].window != WINDOW_NONE)
+				conf_error(errors, node, "%s: do = \"again\" goes back over %s, a pivot or the edge of a window", where, stage->steps[k].name);
+	}
 	if ((step->skip_if_done || step->resolve == RESOLVE_PROBE) && step->n_done_when == 0 && step->n_verify == 0)
 		conf_error(errors, node, "%s: needs done_when: there is nothing to ask", where);
 }
@@ -269,6 +295,7 @@ static void prove_sets(const struct profile *p, const struct conf_node *root, st
 	const struct conf_node *sets = conf_get(root, "sets");
 	for (size_t i = 1; i < p->n_sets; i++) {
 		const struct set *set = &p->sets[i];
+		bool is_path = set->from == SET_PATH;
 		struct stage as_row = { .set = (uint8_t)i };
 		struct scope s = { .profile = p, .stage = &as_row, .at = &sets->children[i - 1], .where = set->name, .errors = errors };
 		if (set->class_probe != NULL && profile_probe(p, set->class_probe) < 0)
@@ -277,6 +304,11 @@ static void prove_sets(const struct profile *p, const struct conf_node *root, st
 			check_text(&s, set->classes[k].match);
 		s.stage = NULL;
 		check_text(&s, set->query);
+		check_text(&s, set->target);
+		for (size_t k = 0; k < set->n_edges; k++)
+			check_text(&s, set->edges[k].columns);
+		if (is_path && set->n_edges == 0)
+			conf_error(errors, s.at, "set %s: a path without edges leads nowhere", set->name);
 	}
 }
 
@@ -309,6 +341,8 @@ void profile_prove(const struct profile *p, const struct conf_node *root, struct
 		const struct conf_node *steps = conf_get(&list->children[i], "steps");
 		bool past_pivot = false;
 		struct scope s = { .profile = p, .stage = stage, .at = &list->children[i], .where = stage->name, .errors = errors };
+		if ((stage->order == ORDER_PATH) != (p->sets[stage->set].from == SET_PATH))
+			conf_error(errors, s.at, "stage %s: order = \"path\" is for the edges of a path, and they have no other order", stage->name);
 		check_probes(&s, stage->before, stage->n_before);
 		check_probes(&s, stage->check, stage->n_check);
 		for (size_t k = 0; k < stage->n_steps; k++) {

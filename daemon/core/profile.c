@@ -11,7 +11,7 @@ struct profile *profile_new(void)
 	struct profile *profile = calloc(1, sizeof(*profile));
 	if (profile == NULL)
 		abort();
-	profile->set_node = profile->set_tenants = -1;
+	profile->set_node = profile->set_tenants = profile->plan = -1;
 	return profile;
 }
 
@@ -28,6 +28,9 @@ static void action_done(struct action *action)
 {
 	list_free(action->argv);
 	list_free(action->env);
+	free(action->cwd);
+	free(action->match);
+	free(action->not_match);
 	free(action->file);
 	free(action->line);
 	free(action->to);
@@ -40,6 +43,10 @@ static void stage_done(struct stage *stage)
 		free(step->name);
 		action_done(&step->act);
 		action_done(&step->undo);
+		for (size_t k = 0; k < step->n_causes; k++) {
+			free(step->causes[k].match);
+			free(step->causes[k].hint);
+		}
 		for (size_t k = 0; k < step->n_captures; k++) {
 			free(step->captures[k].name);
 			free(step->captures[k].probe);
@@ -61,6 +68,18 @@ static void set_done(struct set *set)
 	free(set->class_probe);
 	for (size_t i = 0; i < set->n_classes; i++)
 		free(set->classes[i].match);
+	free(set->target);
+	for (size_t i = 0; i < set->n_levels; i++) {
+		free(set->levels[i].is);
+		free(set->levels[i].match);
+	}
+	free(set->levels);
+	for (size_t i = 0; i < set->n_edges; i++) {
+		free(set->edges[i].from);
+		free(set->edges[i].to);
+		free(set->edges[i].columns);
+	}
+	free(set->edges);
 }
 
 static void probe_done(struct probe *probe)
@@ -74,9 +93,11 @@ static void probe_done(struct probe *probe)
 	free(probe->column);
 	free(probe->on);
 	list_free(probe->env);
+	free(probe->cwd);
 	free(probe->expected);
 	list_free(probe->except);
 	free(probe->doc);
+	free(probe->mend);
 }
 
 void profile_free(struct profile *profile)
@@ -86,6 +107,7 @@ void profile_free(struct profile *profile)
 	for (size_t i = 0; i < profile->n_params; i++) {
 		free(profile->params[i].name);
 		free(profile->params[i].value);
+		free(profile->params[i].probe);
 		free(profile->params[i].doc);
 	}
 	for (size_t i = 0; i < profile->n_classes; i++)
@@ -98,6 +120,13 @@ void profile_free(struct profile *profile)
 		probe_done(&profile->probes[i]);
 	for (size_t i = 0; i < profile->n_stages; i++)
 		stage_done(&profile->stages[i]);
+	for (size_t i = 0; i < profile->n_plans; i++) {
+		free(profile->plans[i].name);
+		list_free(profile->plans[i].params);
+		list_free(profile->plans[i].matches);
+		list_free(profile->plans[i].stages);
+	}
+	free(profile->plans);
 	free(profile->params);
 	free(profile->sets);
 	free(profile->probes);

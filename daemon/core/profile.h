@@ -17,6 +17,8 @@ enum {
 	PROFILE_LANES_MAX = 2,
 	PROFILE_LIST_MAX = 8, /* verify, done_when, capture, keep, before */
 	PROFILE_CLASSES_MAX = 8,
+	PROFILE_EXITS_MAX = 8,
+	PROFILE_CAUSES_MAX = 8,
 };
 
 enum param_type { PARAM_TEXT, PARAM_VERSION, PARAM_NAME, PARAM_URL, PARAM_DURATION, PARAM_INT };
@@ -25,13 +27,32 @@ struct param {
 	char *name;
 	enum param_type type;
 	char *value; /* the default until start fills it in; NULL: must be given */
+	char *probe; /* what it is where start gives none: what this probe says of the site; NULL: nobody asks */
 	char *doc;
+};
+
+/* Which stages there are, by what the parameters say: the first one that fits is taken. */
+struct plan {
+	char *name;
+	char **params, **matches; /* each of these parameters matches its regular expression; NULL-terminated, in pairs */
+	char **stages;            /* their names; NULL-terminated */
 };
 
 /* What an observed row is. Class 0 is "no match": nothing is ever done to such a row. */
 enum { CLASS_NONE = 0, CLASS_OLD = 1, CLASS_NEW = 2 };
 
-enum set_from { SET_CLUSTER, SET_NODES, SET_SQL };
+enum set_from { SET_CLUSTER, SET_NODES, SET_SQL, SET_PATH };
+
+/* One way from a level to the next: a row of a set of SET_PATH, if it is on the way. */
+struct edge {
+	char *from, *to;
+	char *columns;   /* further columns, as in struct row; with templates of parameters */
+};
+
+/* What a version's level is called. */
+struct level_rule {
+	char *is, *match;
+};
 
 struct class_rule {
 	uint8_t class_;  /* index into profile.classes */
@@ -47,7 +68,13 @@ struct set {
 	char *weight_column; /* tenants; NULL: 1 each */
 	char *up_column;     /* enabled tenants; NULL: as weight */
 	char *class_column;  /* SET_SQL: the column the rules look at */
-	char *class_probe;   /* SET_NODES: the probe whose value the rules look at */
+	char *class_probe;   /* SET_NODES: the probe whose value the rules look at; SET_PATH: the probe that says the level */
+	uint8_t absent;      /* SET_SQL: what a row is that the query does not give any more; CLASS_NONE: gone, and held */
+	char *target;        /* SET_PATH: where the way leads to, a template */
+	struct level_rule *levels; /* SET_PATH: the level of a target; first match; none: as it is written */
+	size_t n_levels;
+	struct edge *edges;
+	size_t n_edges;
 	struct class_rule classes[PROFILE_CLASSES_MAX];
 	size_t n_classes;
 };
@@ -66,6 +93,7 @@ enum expect_kind {
 	EXPECT_SUBSET_OF, /* every entry of the first column is in a capture */
 	EXPECT_SAME_AS,   /* the rows are those of a capture */
 	EXPECT_STATE,     /* PROBE_SERVER: ready (and up), drain, maint, idle */
+	EXPECT_EXIT,      /* PROBE_RUN: it ends with one of `exits`, whatever it prints */
 };
 
 struct probe {
@@ -79,12 +107,17 @@ struct probe {
 	char *column;    /* run: take this column of a printed table as the rows; NULL: the whole output is the value */
 	char *on;        /* run, read: self, old, new, local */
 	char **env;      /* run */
+	char *cwd;       /* run; NULL: / */
+	uint8_t exits[PROFILE_EXITS_MAX]; /* run: ends that are an answer */
+	size_t n_exits;  /* 0: only 0 is */
+	bool lines;      /* run, read: each line is a row, its cells between tabs */
 	uint8_t balancer;
 	enum expect_kind expect;
 	char *expected;  /* template or capture name */
 	char **except;   /* contains: entries of these captures are not expected; NULL: none */
 	int64_t number;  /* rows, min, max, state */
 	char *doc;       /* what it means when it does not hold, for people; NULL: the name serves */
+	char *mend;      /* what a person does about it; NULL: nothing to say */
 };
 
 enum action_kind {
@@ -98,12 +131,16 @@ enum action_kind {
 
 enum server_state { SERVER_UNKNOWN, SERVER_READY, SERVER_DRAIN, SERVER_MAINT };
 
-enum until_then { UNTIL_NEXT, UNTIL_SHUTDOWN, UNTIL_HOLD };
+enum until_then { UNTIL_NEXT, UNTIL_SHUTDOWN, UNTIL_HOLD, UNTIL_SHED };
 
 struct action {
 	enum action_kind kind;
 	char **argv;          /* run */
 	char **env;           /* run */
+	char *cwd;            /* run; NULL: / */
+	uint8_t exits[PROFILE_EXITS_MAX]; /* run: ends that are no failure */
+	size_t n_exits;       /* 0: only 0 is none */
+	char *match, *not_match; /* run: regular expressions; what it prints must, and must not; NULL: whatever */
 	char *file;           /* edit */
 	char *line;           /* edit: prefix */
 	char *to;             /* edit: template; approve: the question */
@@ -113,6 +150,7 @@ struct action {
 	bool idle;            /* server: wait until no request is in flight */
 	uint64_t idle_ms;     /* server: for so long at most */
 	enum until_then then; /* server: and then */
+	uint32_t rate;        /* server, UNTIL_SHED: sessions ended per second */
 	uint64_t wait_ms;
 };
 
@@ -143,12 +181,27 @@ struct capture {
 	char *probe;
 };
 
+/* What is done about a failure, by what is said of it. */
+enum cause_do { CAUSE_RETRY, CAUSE_AGAIN, CAUSE_UNDO, CAUSE_HOLD, CAUSE_BACK };
+
+struct cause {
+	char *match;          /* regular expression: what was printed, or what the check says; NULL: any failure */
+	enum cause_do what;
+	uint16_t from;        /* AGAIN: the step to go on from */
+	uint8_t max;          /* RETRY, AGAIN: so often, of all of these of the step */
+	uint64_t wait_ms;     /* RETRY, AGAIN: after so long */
+	char *hint;           /* what a person does about it; NULL: nothing to say */
+};
+
 struct step {
 	char *name;
 	struct action act, undo;
 	bool has_undo;          /* else "none" or nothing to undo */
 	struct floor undo_while[PROFILE_LIST_MAX];
 	size_t n_undo_while;
+	uint16_t undo_unless[PROFILE_LIST_MAX]; /* probes: while all of them hold there is nothing to undo */
+	size_t n_undo_unless;
+	uint64_t undo_takes_ms; /* for the way-back clock; no rule looks at it */
 	uint16_t undo_verify[PROFILE_LIST_MAX]; /* probes */
 	size_t n_undo_verify;
 	enum lane_kind on[PROFILE_LANES_MAX];
@@ -165,6 +218,11 @@ struct step {
 	bool skip_if_done;
 	uint16_t done_when[PROFILE_LIST_MAX], verify[PROFILE_LIST_MAX];
 	size_t n_done_when, n_verify;
+	uint16_t fails[PROFILE_LIST_MAX]; /* probes: once one holds, nobody waits for verify any longer */
+	size_t n_fails;
+	bool has_progress;
+	uint16_t progress;      /* probe: what it says changes while the action gets on */
+	uint64_t stall_ms;      /* unchanged for so long: shown as late; the work goes on */
 	struct capture captures[PROFILE_LIST_MAX];
 	size_t n_captures;
 	uint64_t within_ms;     /* verify is asked again until then */
@@ -173,10 +231,12 @@ struct step {
 	bool kill;              /* on_timeout = "kill" */
 	uint8_t retry;          /* further tries */
 	uint64_t takes_ms;      /* as a rule, at a site of this kind; for `plan --simulate` only, no rule looks at it */
-	enum failure_kind on_failure;
+	enum failure_kind on_failure; /* where no cause fits */
+	struct cause causes[PROFILE_CAUSES_MAX];
+	size_t n_causes;
 };
 
-enum stage_order { ORDER_NAME, ORDER_LONGEST };
+enum stage_order { ORDER_NAME, ORDER_LONGEST, ORDER_PATH };
 
 struct stage {
 	char *name;
@@ -208,6 +268,9 @@ struct profile {
 	char *name, *text;      /* text: canonical, what the journal keeps */
 	struct param *params;
 	size_t n_params;
+	struct plan *plans;
+	size_t n_plans;
+	int plan;               /* the one that was taken: only its stages are here; -1: there is none to choose from */
 	char *classes[PROFILE_CLASSES_MAX]; /* [0] "none", [1] "old", [2] "new", then as declared */
 	size_t n_classes;
 	char *balancers[PROFILE_BALANCERS_MAX];

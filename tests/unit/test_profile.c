@@ -84,7 +84,7 @@ static void spoiled_ones_are_refused(void **state)
 		{ "where = [ \"old\" ]; keep", "were = [ \"old\" ]; keep", "were" },
 		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; on_orphans = \"kill\"", "on_orphans goes with orphans" },
 		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"upp\"", "orphans: no probe \"upp\"" },
-		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"up\"", "must be a probe with sql and rows = 0" },
+		{ "verify = [ \"up\" ]", "verify = [ \"up\" ]; orphans = \"up\"", "must be a probe with sql, or with lines, and rows = 0" },
 		{ "default = \"5s\"", "default = \"5 parsec\"", "should be a duration" },
 		{ "same = { sql = \"db\"", "same = { sql = \"replicas:${shard.host}\"", "args do not reach replicas" },
 		{ "( { what = \"main.ready\"; min = 1; } )", "( { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; }, { what = \"main.ready\"; min = 1; } )", "keep: 9 of them, at most 8" },
