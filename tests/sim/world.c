@@ -250,8 +250,10 @@ void world_rewrite(struct world *w, uint32_t n, bool name, bool as_set)
 
 void world_set_server(struct world *w, int balancer, int process, uint32_t node, enum server_state state, bool by_hand)
 {
-	w->admin[balancer][process][node] = (uint8_t)state;
-	w->hand[balancer][process][node] = by_hand;
+	uint8_t *admin = &w->admin[balancer][process][node];
+	bool *hand = &w->hand[balancer][process][node];
+	*hand = by_hand || (*hand && *admin != SERVER_READY && state != SERVER_READY); /* out by a hand, and only more so by us */
+	*admin = (uint8_t)state;
 }
 
 static bool set_server(struct world *w, const struct rollout *r, const struct world_node *node, const struct step *step, const struct action *act, uint8_t dir)
