@@ -17,8 +17,6 @@
 #include <string.h>
 
 enum {
-	OUTPUT_KEPT = 4096,
-	LINE_SHOWN = 160,
 	FRESH_MS = 5000, /* past its pivot there is no way back: what waited longer for its node is asked about once more before it begins */
 };
 
@@ -135,41 +133,6 @@ static struct runner *runner_of(struct flight *f)
 
 /* ---- results ---- */
 
-static void last_line(const char *out, size_t len, char line[static LINE_SHOWN])
-{
-	while (len > 0 && isspace((unsigned char)out[len - 1]))
-		len--;
-	size_t from = len;
-	while (from > 0 && out[from - 1] != '\n')
-		from--;
-	(void)snprintf(line, LINE_SHOWN, "%.*s", (int)(len - from), out + from);
-}
-
-/* The verdict in the first line, then the end of the output. */
-static void answer_exit(struct flight *f, const struct runner_result *result)
-{
-	char line[LINE_SHOWN] = "", verdict[LINE_SHOWN + 40];
-	const char *out = result->out != NULL ? result->out : "";
-	size_t len = result->out != NULL ? result->out_len : 0;
-	bool ok = result->signal == 0 && result->exit_code == 0;
-	bool passes = !ok && judge_passing(flight_rollout(f)->profile, out);
-	last_line(out, len, line);
-	if (ok)
-		(void)snprintf(verdict, sizeof(verdict), "exit 0 after %.1f s", (double)result->took_ms / 1000);
-	else if (result->signal != 0)
-		(void)snprintf(verdict, sizeof(verdict), "ended by signal %d%s%s", result->signal, line[0] ? ": " : "", line);
-	else
-		(void)snprintf(verdict, sizeof(verdict), "exit %d%s%s", result->exit_code, line[0] ? ": " : "", line);
-	size_t from = len > OUTPUT_KEPT ? len - OUTPUT_KEPT : 0;
-	while (from > 0 && from < len && ((unsigned char)out[from] & 0xc0) == 0x80)
-		from++; /* not in the middle of a character */
-	char *text;
-	if (asprintf(&text, "%s%s%s%s", passes ? "its database failed it, which does not count: " : "", verdict, len > 0 ? "\n" : "", out + from) < 0)
-		abort();
-	flight_answer(f, ok ? RESULT_OK : passes ? RESULT_UNKNOWN : RESULT_FAILED, result->signal != 0 ? -result->signal : result->exit_code, text);
-	free(text);
-}
-
 static void on_result(void *arg, const struct runner_result *result)
 {
 	struct flight *f = arg;
@@ -177,7 +140,7 @@ static void on_result(void *arg, const struct runner_result *result)
 	act->request = NULL;
 	switch (result->state) {
 	case RUNNER_EXITED:
-		answer_exit(f, result);
+		act_ended(f, result);
 		return;
 	case RUNNER_REFUSED:
 		/* Sent by an earlier life, perhaps as something else: then it may have been done. */
@@ -208,19 +171,21 @@ void act_run(struct flight *f)
 	char id[ACT_ID_MAX];
 	char **argv = bind_list(&bind, action->argv, &fail);
 	char **env = argv != NULL ? bind_list(&bind, action->env, &fail) : NULL;
-	if (env == NULL) {
+	char *cwd = env != NULL ? bind_text(&bind, action->cwd != NULL ? action->cwd : "/", &fail) : NULL;
+	if (cwd == NULL) {
 		flight_answer_later(f, f->effect.again ? RESULT_UNKNOWN : RESULT_FAILED, fail.text);
 	} else {
 		struct act *act = act_new(f);
 		act_id(flight_rollout(f), &f->effect, id);
 		env = env_tagged(env, flight_rollout(f), &f->effect);
 		struct runner_task task = { .id = id, .argv = (const char *const *)argv, .env = (const char *const *)env,
-			.deadline_ms = step->kill ? step->timeout_ms : 0, .fresh_ms = step->pivot ? FRESH_MS : 0 };
+			.cwd = cwd, .deadline_ms = step->kill ? step->timeout_ms : 0, .fresh_ms = step->pivot ? FRESH_MS : 0 };
 		act->runner = runner;
 		act->request = runner_start(runner, &task, 0, on_result, f);
 	}
 	bind_list_free(argv);
 	bind_list_free(env);
+	free(cwd);
 }
 
 /* ---- edit ---- */

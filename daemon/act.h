@@ -10,6 +10,15 @@ void act_id(const struct rollout *r, const struct effect *effect, char id[static
 /* "7/migrate/ox_5/update/1234", for the comments of a task's statements; the last part is the intent's number. */
 void act_tag(const struct rollout *r, const struct effect *effect, char tag[static ACT_ID_MAX]);
 
+/*
+ * What the end of a program means: by its exit code and by what it printed, as the action says. Sets verdict, one line. UNKNOWN: its database
+ * failed it.
+ */
+enum { ACT_VERDICT_MAX = 400 };
+struct runner_result;
+enum result act_verdict(const struct profile *profile, const struct action *action, const struct runner_result *end, char verdict[static ACT_VERDICT_MAX]);
+void act_ended(struct flight *flight, const struct runner_result *end); /* answers with it */
+
 /* The first line that begins with the prefix, without its end; "" if there is none. Owned by the caller. */
 char *act_line_in(const char *text, const char *prefix);
 

@@ -217,6 +217,20 @@ static int put_list(FILE *stream, struct bind *bind, char *const *list, struct f
 	return 0;
 }
 
+static int put_run(FILE *stream, struct bind *bind, const struct action *action, struct fail *fail)
+{
+	char *cwd = action->cwd != NULL ? bind_text(bind, action->cwd, fail) : NULL;
+	if (action->cwd != NULL && cwd == NULL)
+		return -EINVAL;
+	if (cwd != NULL) {
+		(void)fputs("cd ", stream);
+		put_word(stream, cwd);
+		(void)fputs(" && ", stream);
+	}
+	free(cwd);
+	return put_list(stream, bind, action->env, fail) == 0 ? put_list(stream, bind, action->argv, fail) : -EINVAL;
+}
+
 static int put_edit(FILE *stream, struct bind *bind, const struct action *action, struct fail *fail)
 {
 	char *file = bind_text(bind, action->file, fail);
@@ -236,7 +250,7 @@ static int put_action(FILE *stream, struct bind *bind, const struct action *acti
 	const char *balancer = bind->profile->balancers[action->balancer];
 	switch (action->kind) {
 	case ACTION_RUN:
-		return put_list(stream, bind, action->env, fail) == 0 ? put_list(stream, bind, action->argv, fail) : -EINVAL;
+		return put_run(stream, bind, action, fail);
 	case ACTION_EDIT:
 		return put_edit(stream, bind, action, fail);
 	case ACTION_SERVER:

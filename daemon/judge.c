@@ -65,18 +65,37 @@ static enum result judge_number(const struct probe *probe, const char *value, ch
 	return verdict(probe, holds, text);
 }
 
-static enum result judge_match(const struct probe *probe, const char *value, const char *expected, char text[static JUDGE_TEXT_MAX])
+int judge_find(const char *expression, const char *text, bool by_line, char line[static JUDGE_LINE_MAX])
 {
 	regex_t regex;
+	regmatch_t at;
+	if (regcomp(&regex, expression, REG_EXTENDED | (by_line ? REG_NEWLINE : 0)) != 0)
+		return -EINVAL;
+	bool found = regexec(&regex, text, 1, &at, 0) == 0;
+	regfree(&regex);
+	if (!found)
+		return 0;
+	const char *from = text + at.rm_so;
+	while (from > text && from[-1] != '\n')
+		from--;
+	(void)snprintf(line, JUDGE_LINE_MAX, "%.*s", (int)strcspn(from, "\r\n"), from);
+	return 1;
+}
+
+/* What many lines have in them is said with the line, or with the last one. */
+static enum result judge_match(const struct probe *probe, const char *value, const char *expected, char text[static JUDGE_TEXT_MAX])
+{
+	char line[JUDGE_LINE_MAX];
 	bool wanted = probe->expect == EXPECT_MATCH;
-	if (regcomp(&regex, expected, REG_EXTENDED | REG_NOSUB) != 0) {
+	int found = judge_find(expected, value, probe->kind == PROBE_RUN || probe->kind == PROBE_READ, line);
+	if (found < 0) {
 		say(text, "\"%.80s\" is no regular expression", expected);
 		return RESULT_FAILED;
 	}
-	bool holds = (regexec(&regex, value, 0, NULL, 0) == 0) == wanted;
-	regfree(&regex);
-	say(text, "\"%.80s\", expected %s match %.120s", value, wanted ? "to" : "not to", expected);
-	return verdict(probe, holds, text);
+	const char *last = strrchr(value, '\n');
+	say(text, "%s\"%.80s\", expected %s match %.120s", found == 0 && last != NULL ? "... " : "", found > 0 ? line : last != NULL ? last + 1 : value,
+		wanted ? "to" : "not to", expected);
+	return verdict(probe, (found > 0) == wanted, text);
 }
 
 static enum result judge_value(const struct probe *probe, const struct judge_table *t, const char *expected, char text[static JUDGE_TEXT_MAX])
@@ -382,6 +401,54 @@ void judge_column_done(struct judge_column *column)
 		free(column->cells[i]);
 	free(column->cells);
 	*column = (struct judge_column){ 0 };
+}
+
+/* ---- printed lines ---- */
+
+/* The lines of text that are not empty, ended in place; cells NULL: only counted. */
+static size_t split(char *text, size_t n_columns, const char **cells, size_t *widest)
+{
+	size_t n = 0;
+	for (char *line = text, *next; line != NULL; line = next) {
+		next = strchr(line, '\n');
+		size_t len = next != NULL ? (size_t)(next - line) : strlen(line), width = 1;
+		next = next != NULL ? next + 1 : NULL;
+		while (len > 0 && line[len - 1] == '\r')
+			len--;
+		if (len == 0)
+			continue;
+		for (size_t i = 0; i < len; i++)
+			width += line[i] == '\t';
+		if (width > *widest)
+			*widest = width;
+		if (cells != NULL)
+			line[len] = '\0';
+		for (size_t i = 0; cells != NULL && i < n_columns; i++) {
+			size_t cell = strcspn(line, "\t");
+			cells[n * n_columns + i] = line;
+			bool more = line[cell] == '\t';
+			line[cell] = '\0';
+			line += more ? cell + 1 : cell;
+		}
+		n++;
+	}
+	return n;
+}
+
+void judge_lines(const char *text, struct judge_lines *out)
+{
+	size_t widest = 1;
+	out->text = memory_need(strdup(text));
+	size_t n = split(out->text, 0, NULL, &widest);
+	const char **cells = memory_need(calloc(n * widest + 1, sizeof(char *)));
+	(void)split(out->text, widest, cells, &widest);
+	out->table = (struct judge_table){ .n_rows = n, .n_columns = widest, .cells = cells };
+}
+
+void judge_lines_done(struct judge_lines *lines)
+{
+	free((void *)(uintptr_t)lines->table.cells);
+	free(lines->text);
 }
 
 /* As it would be read back: json_add_str() mends what is no UTF-8. */

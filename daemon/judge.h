@@ -14,7 +14,7 @@ struct judge_table {
 	bool single;              /* one value, not rows */
 };
 
-enum { JUDGE_TEXT_MAX = 480 };
+enum { JUDGE_TEXT_MAX = 480, JUDGE_LINE_MAX = 160 };
 
 /*
  * expected: probe->expected with its names put in (for match: as a regular expression); captures: JSON of the unit, NULL: none. text
@@ -33,6 +33,20 @@ struct judge_column {
 };
 must_check int judge_column(const char *text, const char *column, struct judge_column *out, struct fail *fail);
 void judge_column_done(struct judge_column *column);
+
+/* Each line that is not empty as a row, its cells between tabs; all rows are as wide as the widest. Owned by the result. */
+struct judge_lines {
+	char *text;
+	struct judge_table table;
+};
+void judge_lines(const char *text, struct judge_lines *out);
+void judge_lines_done(struct judge_lines *lines);
+
+/*
+ * 1: it is found, and line is the line on which it begins, cut; 0: it is not; -EINVAL: no regular expression. by_line: ^ and $ are the ends
+ * of lines, not of the text.
+ */
+int judge_find(const char *expression, const char *text, bool by_line, char line[static JUDGE_LINE_MAX]);
 
 /* {"rows":[["a"],["b"]]}, as captures hold it; owned by the caller (json_object_put). */
 struct json_object;

@@ -278,7 +278,14 @@ static void trim(char *text)
 static void answer_output(struct probe_run *run, const char *out)
 {
 	struct judge_column column;
+	struct judge_lines lines;
 	struct fail fail;
+	if (run->probe->lines) {
+		judge_lines(out, &lines);
+		answer_table(run, &lines.table, true);
+		judge_lines_done(&lines);
+		return;
+	}
 	if (run->probe->column == NULL) {
 		char *value = memory_need(strdup(out));
 		trim(value);
@@ -295,31 +302,53 @@ static void answer_output(struct probe_run *run, const char *out)
 	judge_column_done(&column);
 }
 
+/* Its exit code is an answer. Where the codes alone are the question, only those; where its output is, 0 too. */
+static bool is_answer(const struct probe *probe, const struct runner_result *result)
+{
+	bool answers = result->exit_code == 0 && (probe->n_exits == 0 || probe->expect != EXPECT_EXIT);
+	for (size_t i = 0; i < probe->n_exits; i++)
+		answers |= result->exit_code == probe->exits[i];
+	return answers && result->signal == 0;
+}
+
+/* How it ended, and the end of what it printed. */
+static void answer_exit(struct probe_run *run, const struct runner_result *result)
+{
+	char what[40], why[200];
+	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out;
+	(void)snprintf(why, sizeof(why), "%.150s", out);
+	trim(why);
+	for (char *c = why; *c != '\0'; c++)
+		*c = *c == '\n' ? ' ' : *c;
+	if (result->signal != 0)
+		(void)snprintf(what, sizeof(what), "ended by signal %d", result->signal);
+	else
+		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
+	answer_none(run, judge_passing(run->options.bind.profile, result->out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
+}
+
+/* Of what was lost in the middle nothing can be said but that a match is in the rest. */
+static bool is_known(const struct probe *probe, const struct runner_result *result)
+{
+	return result->whole || probe->expect == EXPECT_EXIT || (probe->expect == EXPECT_MATCH && probe->column == NULL && !probe->lines);
+}
+
 static void on_task(void *arg, const struct runner_result *result)
 {
 	struct probe_run *run = arg;
-	char why[200];
 	run->request = NULL;
 	if (result->state != RUNNER_AWAY && run->id[0] != '\0')
 		runner_ack(run->runner, run->id);
-	if (result->state == RUNNER_REFUSED) {
+	if (result->state == RUNNER_REFUSED)
 		answer_none(run, RESULT_FAILED, "refused", result->error);
-	} else if (result->state != RUNNER_EXITED) {
+	else if (result->state != RUNNER_EXITED)
 		answer_none(run, RESULT_UNKNOWN, "no answer from its runner", result->error);
-	} else if (result->exit_code != 0) {
-		const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out != NULL ? result->out : "";
-		(void)snprintf(why, sizeof(why), "%.150s", out);
-		trim(why);
-		for (char *c = why; *c != '\0'; c++)
-			*c = *c == '\n' ? ' ' : *c;
-		char what[40];
-		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
-		answer_none(run, judge_passing(run->options.bind.profile, out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
-	} else if (!result->whole && (run->probe->column != NULL || run->probe->expect != EXPECT_MATCH)) {
+	else if (!is_answer(run->probe, result))
+		answer_exit(run, result);
+	else if (!is_known(run->probe, result))
 		answer_none(run, RESULT_UNKNOWN, "what it printed is not known as a whole, only its beginning and end: more than 64 KiB, or the disk there is full", "");
-	} else {
-		answer_output(run, result->out != NULL ? result->out : "");
-	}
+	else
+		answer_output(run, result->out);
 }
 
 /* The node to ask; NULL with fail: there is none. *local: this host. */
@@ -377,14 +406,17 @@ static int start_runner(struct probe_run *run, struct fail *fail)
 	}
 	char **argv = bind_list(bind, probe->args, fail);
 	char **env = argv != NULL ? bind_list(bind, probe->env, fail) : NULL;
-	if (env != NULL) {
+	char *cwd = env != NULL ? bind_text(bind, probe->cwd != NULL ? probe->cwd : "/", fail) : NULL;
+	if (cwd != NULL) {
 		task_id(run);
-		struct runner_task task = { .id = run->id, .argv = (const char *const *)argv, .env = (const char *const *)env, .deadline_ms = RUN_MS };
+		struct runner_task task = { .id = run->id, .argv = (const char *const *)argv, .env = (const char *const *)env, .cwd = cwd,
+			.deadline_ms = RUN_MS };
 		run->request = runner_start(run->runner, &task, RUN_MS + PATIENCE_MS, on_task, run);
 	}
-	int rc = env != NULL ? 0 : -EINVAL;
+	int rc = cwd != NULL ? 0 : -EINVAL;
 	bind_list_free(argv);
 	bind_list_free(env);
+	free(cwd);
 	return rc;
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Actions at a site that is not there: a journal that an earlier life left, the real engine and executor, and a configuration without nodes. */
+#include "daemon/act.h"
 #include "daemon/config.h"
 #include "daemon/executor.h"
 #include "daemon/io/conf.h"
 #include "daemon/io/loop.h"
+#include "daemon/io/runner.h"
 #include "daemon/profile_load.h"
 #include "daemon/site.h"
 
@@ -155,10 +157,60 @@ static void a_node_that_is_gone_has_not_failed(void **state)
 	loop_free(world.loop);
 }
 
+/* There are programs that print an error and end with 0. */
+static void a_program_has_done_what_its_output_says(void **state)
+{
+	static const struct {
+		const char *name, *match, *not_match;
+		int two, code, signal; /* two: 2 is success too */
+		const char *out;
+		bool cut;
+		enum result result;
+		const char *says;
+	} rows[] = {
+		{ "fine", NULL, NULL, 0, 0, 0, "hello\n", false, RESULT_OK, "exit 0 after 1.5 s" },
+		{ "failed", NULL, NULL, 0, 2, 0, "hello\noh no\n\n", false, RESULT_FAILED, "exit 2: oh no" },
+		{ "a code of its own", NULL, NULL, 1, 2, 0, "", false, RESULT_OK, "exit 2 after 1.5 s" },
+		{ "0 is success all the same", NULL, NULL, 1, 0, 0, "", false, RESULT_OK, NULL },
+		{ "no other code", NULL, NULL, 1, 3, 0, "", false, RESULT_FAILED, "exit 3" },
+		{ "ended", NULL, NULL, 1, -1, 9, "", false, RESULT_FAILED, "ended by signal 9" },
+		{ "a lie", NULL, "^ERROR", 0, 0, 0, "ok\nERROR 7: no\nall done\n", false, RESULT_FAILED, "exit 0, but it printed \"ERROR 7: no\"" },
+		{ "no lie", NULL, "^ERROR", 0, 0, 0, "no ERROR\n", false, RESULT_OK, NULL },
+		{ "failed, with the line", NULL, "^ERROR", 0, 1, 0, "ok\nERROR 7: no\nbye\n", false, RESULT_FAILED, "exit 1: ERROR 7: no" },
+		{ "promised", "^upgraded$", NULL, 0, 0, 0, "is\nupgraded\nnow", false, RESULT_OK, NULL },
+		{ "not promised", "^upgraded$", NULL, 0, 0, 0, "is\nnot upgraded\n", false, RESULT_FAILED,
+			"exit 0, but it did not print ^upgraded$; its last line: not upgraded" },
+		{ "nothing said", "^upgraded$", NULL, 0, 0, 0, "", false, RESULT_FAILED, "exit 0, but it did not print ^upgraded$" },
+		{ "promised and a lie", "ok", "no", 0, 0, 0, "ok\nno\n", false, RESULT_FAILED, "exit 0, but it printed \"no\"" },
+		{ "what is lost may be the error", NULL, "^ERROR", 0, 0, 0, "ok\n", true, RESULT_FAILED,
+			"exit 0, but only the beginning and the end of what it printed are known (more than 64 KiB, or the disk there is full), so nobody can "
+			"say that ^ERROR is not in it; its last line: ok" },
+		{ "the error is in the rest", NULL, "^ERROR", 0, 0, 0, "ERROR\n", true, RESULT_FAILED, "exit 0, but it printed \"ERROR\"" },
+		{ "the promise is in the rest", "ok", NULL, 0, 0, 0, "ok\n", true, RESULT_OK, NULL },
+		{ "the promise may be lost", "ok", NULL, 0, 0, 0, "hm\n", true, RESULT_FAILED,
+			"exit 0, but it did not print ok, as far as is known: only the beginning and the end are (more than 64 KiB, or the disk there is full); "
+			"its last line: hm" },
+		{ "its database", NULL, "^ERROR", 0, 0, 0, "ERROR: gone away\n", false, RESULT_UNKNOWN, NULL },
+	};
+	(void)state;
+	struct profile profile = { .passing = (char[]){ "gone away" } };
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char verdict[ACT_VERDICT_MAX];
+		struct action action = { .kind = ACTION_RUN, .match = (char *)(uintptr_t)rows[i].match, .not_match = (char *)(uintptr_t)rows[i].not_match,
+			.exits = { 2 }, .n_exits = (size_t)rows[i].two };
+		struct runner_result end = { .state = RUNNER_EXITED, .exit_code = rows[i].code, .signal = rows[i].signal, .out = rows[i].out,
+			.out_len = strlen(rows[i].out), .whole = !rows[i].cut, .took_ms = 1500 };
+		enum result result = act_verdict(&profile, &action, &end, verdict);
+		if (result != rows[i].result || (rows[i].says != NULL && strcmp(rows[i].says, verdict) != 0))
+			fail_msg("%s: %d, \"%s\"", rows[i].name, result, verdict);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_node_that_is_gone_has_not_failed),
+		cmocka_unit_test(a_program_has_done_what_its_output_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

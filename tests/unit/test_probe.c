@@ -72,6 +72,61 @@ static void test_judge(void **state)
 	}
 }
 
+/* What a program printed has lines; a value of a database has not. */
+static void test_match_is_by_line_where_lines_are(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *expression, *output;
+		enum probe_kind kind;
+		enum expect_kind expect;
+		enum result result;
+		const char *says;
+	} rows[] = {
+		{ "a line", "^status: ok$", "hello\nstatus: ok\nbye", PROBE_RUN, EXPECT_MATCH, RESULT_OK, "p: \"status: ok\", expected to match ^status: ok$" },
+		{ "a file's line", "^a=1$", "b=2\na=1", PROBE_READ, EXPECT_MATCH, RESULT_OK, NULL },
+		{ "not over the end of a line", "hello.*bye", "hello\nbye", PROBE_RUN, EXPECT_MATCH, RESULT_FAILED,
+			"p: ... \"bye\", expected to match hello.*bye" },
+		{ "the line is named", "^E:", "W: old\nE: gone\nsorry", PROBE_RUN, EXPECT_NOT_MATCH, RESULT_FAILED, "p: \"E: gone\", expected not to match ^E:" },
+		{ "none", "^E:", "W: old\nsorry", PROBE_RUN, EXPECT_NOT_MATCH, RESULT_OK, "p: ... \"sorry\", expected not to match ^E:" },
+		{ "a value is one", "^b", "a\nb", PROBE_SQL, EXPECT_MATCH, RESULT_FAILED, NULL },
+	};
+	char text[JUDGE_TEXT_MAX];
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct probe probe = { .name = (char[]){ "p" }, .kind = rows[i].kind, .expect = rows[i].expect };
+		struct judge_table table = { .n_rows = 1, .n_columns = 1, .cells = &rows[i].output, .single = true };
+		enum result result = judge(&probe, &table, rows[i].expression, NULL, text);
+		if (result != rows[i].result || (rows[i].says != NULL && strcmp(rows[i].says, text) != 0))
+			fail_msg("%s: %d, \"%s\"", rows[i].name, result, text);
+	}
+}
+
+static void test_lines_are_rows(void **state)
+{
+	(void)state;
+	struct judge_lines lines;
+	static const char *const cells[] = { "1", "a b", "", "22", "", "", "", "x", "y" };
+	judge_lines("1\ta b\n\n22\r\n\r\n\tx\ty", &lines);
+	assert_int_equal(lines.table.n_rows, 3);
+	assert_int_equal(lines.table.n_columns, 3);
+	for (size_t i = 0; i < 9; i++)
+		assert_string_equal(lines.table.cells[i], cells[i]);
+	judge_lines_done(&lines);
+	judge_lines("\n\n", &lines);
+	assert_int_equal(lines.table.n_rows, 0);
+	judge_lines_done(&lines);
+
+	/* and compared as such */
+	char text[JUDGE_TEXT_MAX];
+	struct probe probe = { .name = (char[]){ "p" }, .kind = PROBE_RUN, .lines = true, .expect = EXPECT_SAME_AS, .expected = (char[]){ "two" } };
+	judge_lines("2\t\n1\tx\n", &lines);
+	assert_int_equal(judge(&probe, &lines.table, NULL, CAPTURES, text), RESULT_OK);
+	probe.expect = EXPECT_ROWS;
+	assert_int_equal(judge(&probe, &lines.table, NULL, CAPTURES, text), RESULT_FAILED);
+	assert_string_equal(text, "p: 2 rows, expected 0: 2, 1");
+	judge_lines_done(&lines);
+}
+
 /* listUpdateTasks names what failed in an earlier release as pending for ever; a site may have excluded tasks too. */
 static void test_what_is_excepted_is_not_expected(void **state)
 {
@@ -270,6 +325,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judge),
+		cmocka_unit_test(test_match_is_by_line_where_lines_are),
+		cmocka_unit_test(test_lines_are_rows),
 		cmocka_unit_test(test_what_is_excepted_is_not_expected), cmocka_unit_test(test_judge_cuts),
 		cmocka_unit_test(test_pointer),
 		cmocka_unit_test(test_column),
