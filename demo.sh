@@ -5,25 +5,31 @@
 #   ./demo.sh          start, roll out, report, stop everything
 #   ./demo.sh --keep   leave the site up afterwards and say how to look at it
 #   ./demo.sh --idle   leave the site up and start no rollout: for the walk in README
+#   ./demo.sh SYSTEM [--keep | --idle]   the same of another system: tests/lab/SYSTEM/demo.py
 set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
 . "$top/tests/deps.sh"
 export LC_ALL=C.UTF-8
 
-keep="" idle=""
+keep="" idle="" system=""
+case "${1-}" in
+[a-z]*) system=$1; shift ;;
+esac
 case "${1-}" in
 "") ;;
 --keep) keep=1 ;;
 --idle) keep=1 idle=1 ;;
-*) echo "usage: demo.sh [--keep | --idle]" >&2; exit 2 ;;
+*) echo "usage: demo.sh [SYSTEM] [--keep | --idle]" >&2; exit 2 ;;
 esac
 
-deps_need $deps_build $deps_lab || exit 1
+deps_need $deps_build $deps_lab ${system:+$deps_sites} || exit 1
 build=${UPGD_BUILD:-$top/build}
 # A checkout that belongs to another user: build beside it.
 { [ -w "$top" ] && { [ ! -e "$build" ] || [ -w "$build" ]; }; } || [ -n "${UPGD_BUILD-}" ] || build=${XDG_CACHE_HOME:-$HOME/.cache}/upgd-build
 echo "building in $build"
 deps_meson "$build" && ninja -C "$build" >"$build/demo.log" 2>&1 || { tail -n 30 "$build/demo.log" >&2; echo "demo: the build failed" >&2; exit 1; }
+
+[ -z "$system" ] || exec /usr/bin/python3 "$top/tests/lab/show.py" "$system" --build "$build" "$@"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/upgd-demo-XXXXXX") || exit 1
 finish() {

@@ -139,7 +139,7 @@ sanitized() {
 	done
 }
 
-deps_need $deps_build $deps_lab $deps_test || { echo "0 passed, 1 failed"; exit 1; }
+deps_need $deps_build $deps_lab $deps_sites $deps_test || { echo "0 passed, 1 failed"; exit 1; }
 mkdir -p "$logs" || exit 1
 
 suite lint 900 tests/lint

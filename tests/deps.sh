@@ -3,6 +3,8 @@
 
 deps_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev default-libmysqlclient-dev libjson-c-dev libconfig-dev libsqlite3-dev libcmocka-dev"
 deps_lab="haproxy mariadb-server-core mariadb-client-core mariadb-client openssh-server openssh-client python3 socat curl"
+# The labs use the programs alone: postgresql-common is told to make no cluster, which would be started at every boot.
+deps_sites="postgresql postgresql-client"
 deps_test="clang valgrind python3-pytest python3-pytest-xdist faketime"
 
 deps_say() { printf '%s\n' "$*" >&2; }
@@ -30,6 +32,9 @@ deps_need() {
 			printf "#!/bin/sh\nexit 101\n" >$policy && chmod 755 $policy
 			trap "rm -f $policy" EXIT
 			trap "exit 1" INT TERM HUP
+		fi
+		if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+			mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
 		fi
 		export DEBIAN_FRONTEND=noninteractive
 		apt-get -qq -o DPkg::Lock::Timeout=300 update </dev/null || echo "apt-get update failed, going on with what is known" >&2

@@ -4,12 +4,11 @@ Labs for end-to-end tests.
 
   lab       a running lab, users not yet started, upgd not started
   site      the same with 200 users and upgd; what most tests want
-  make_lab  makes labs with options of class Lab: make_lab(nodes=3, schemata=6)
+  make_lab  makes labs with options of class Lab: make_lab(nodes=3, schemata=6); or of another system: make_lab(Omero, nodes=1)
 
 When a test fails, the report gets upgd's log, `upgctl status`, the last records, the users' summary, and the lab's directory is kept.
 """
 
-import json
 import os
 import pathlib
 import re
@@ -24,56 +23,6 @@ sys.path.insert(0, str(ROOT / "tests/lab"))
 
 import lab as lab_module  # noqa: E402
 import truth  # noqa: E402
-from procs import LabError, tail_of  # noqa: E402
-
-
-class TestLab(lab_module.Lab):
-	"""A lab with the words that tests use."""
-
-	__test__ = False
-
-	def upgctl(self, *args, json=False, seconds=60, codes=(0,)):  # pylint: disable=redefined-outer-name
-		"""stdout, or with json=True the parsed reply."""
-		out = super().upgctl(*args, *(["--json"] if json else []), seconds=seconds, codes=codes)
-		return _parse(out) if json else out
-
-	def status(self):
-		return self.upgctl("status", json=True, codes=None)
-
-	def status_or_none(self):
-		"""The rollout; None if upgd is not there to say."""
-		try:
-			return _parse(super().upgctl("status", "--json", codes=None)).get("rollout")
-		except ValueError:
-			return None
-
-	def units(self, stage=None):
-		"""{name: unit} of all units."""
-		found = self.upgctl("list", *(["--stage", stage] if stage else []), json=True)
-		return {u["name"]: u for u in found["units"]}
-
-	def wait_for_state(self, *states, seconds=120):
-		def there():
-			rollout = self.status().get("rollout")
-			return rollout if rollout and rollout["state"] in states else None
-		return self.wait_until(there, seconds, f"the rollout is {' or '.join(states)}")
-
-	def evidence(self):
-		parts = [f"lab: {self.dir}"]
-		if self.upgd is not None:
-			for args in (("status",), ("log", "--limit", "40")):
-				try:
-					parts.append(f"$ upgctl {' '.join(args)}\n" + self.upgctl(*args, codes=None, seconds=10))
-				except (OSError, ValueError, LabError) as e:
-					parts.append(f"$ upgctl {' '.join(args)}: {e}")
-		if (self.dir / "users.json").exists():
-			parts.append("users: " + json.dumps(self.users_summary(), indent=1))
-		parts += [tail_of(p, 60) for p in (self.dir / "log/upgd.log",) if p.exists()]
-		return "\n".join(parts)
-
-
-def _parse(text):
-	return json.loads(text)
 
 
 def pytest_configure(config):
@@ -109,11 +58,11 @@ def make_lab(request):
 	labs = request.node.stash.setdefault(LABS, [])
 	kept = []
 
-	def make(**options):
+	def make(kind=lab_module.Lab, **options):
 		name = re.sub(r"\W+", "-", request.node.name)[:24]
 		directory = tempfile.mkdtemp(prefix=f"upgd-{name}-")
 		kept.append(directory)
-		lab = TestLab(directory, **options)
+		lab = kind(directory, **options)
 		labs.append(lab)
 		try:
 			lab.start()
@@ -137,8 +86,8 @@ def make_lab(request):
 			if not request.node.stash.get(FAILED, False) or os.environ.get("UPGD_KEEP") == "0":
 				shutil.rmtree(directory, ignore_errors=True)
 			else:
-				shutil.rmtree(f"{directory}/db1", ignore_errors=True)
-				shutil.rmtree(f"{directory}/db2", ignore_errors=True)
+				for name in ("db", "db1", "db2", "pg"):
+					shutil.rmtree(f"{directory}/{name}", ignore_errors=True)
 	if memory:
 		pytest.fail(f"a sanitizer or UPGD_WRAP's program found this:\n{memory[:20000]}", pytrace=False)
 	if wrong:

@@ -15,13 +15,11 @@ import json
 import os
 import pathlib
 import select
-import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -29,19 +27,17 @@ import uuid
 from dataclasses import dataclass
 
 HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
 import templates  # noqa: E402
-from ports import Ports  # noqa: E402
-from procs import MARK, LabError, Procs, SLOW, start_time, sweep, tail_of, wait_until  # noqa: E402
+from base import ROOT, Base  # noqa: E402
+from procs import LabError, start_time, sweep, tail_of, wait_until  # noqa: E402
 from sshd import Sshd  # noqa: E402
 
 TOOLS = """registerserver listserver unregisterserver listdatabaseschema disableschema enableschema changeserver runupdate
 listUpdateTasks checkdatabase forceupdatetask unblockdatabase reloadconfiguration upgradeschemata createcontext disablecontext
 enablecontext systemctl apt-get dpkg-query""".split()
 BALANCERS = ("lb1", "lb2", "sec")
-PATH_MAX = 108 - len("/lb/lb1-master.sock.12345678.tmp")  # sun_path; HAProxy binds a longer name first, then renames
 
 
 @dataclass
@@ -52,56 +48,32 @@ class Node:
 	dir: pathlib.Path
 
 
-class Lab:
+class Lab(Base):
+	folders = (*Base.folders, "packages")
+
 	def __init__(self, directory=None, build=None, nodes=5, schemata=12, contexts=10, release="7.10.5-40", profile=None,
 			env=None, data=(), state_file=False, seed=1, ssh=False, bare=False):
 		"""
 		directory: made if missing; None: a temporary one, removed at the end. contexts: mean of a schema. data: more arguments of data.py.
 		ssh: upgd reaches its nodes through a real sshd. bare: nodes that are directories and a runner, no more; upgd.conf is the caller's.
 		"""
-		self.is_temporary = directory is None
-		self.dir = pathlib.Path(tempfile.mkdtemp(prefix="upgd-lab-") if directory is None else directory).resolve()
-		if len(str(self.dir)) > PATH_MAX:
-			raise LabError(f"{self.dir}: too long for Unix sockets in it; at most {PATH_MAX} characters")
-		self.build = pathlib.Path(build or os.environ.get("UPGD_BUILD") or ROOT / "build").resolve()
-		self.stand_ins = pathlib.Path(os.environ.get("UPGD_STAND_INS") or self.build).resolve()
+		super().__init__(directory, build, env)
 		self.profile = pathlib.Path(profile or ROOT / "conf/profiles/ox-appsuite.conf")
 		self.release, self.schemata, self.contexts, self.seed = release, schemata, contexts, seed
-		self.data_args, self.state_file, self.env = list(data), state_file, dict(env or {})
+		self.data_args, self.state_file = list(data), state_file
 		self.has_health = json.loads((HERE / f"releases/{release}.json").read_text()).get("health", True)
 		self.n_nodes = nodes
-		self.mark = uuid.uuid4().hex
-		self.ports = Ports()
-		self.procs = self.users = self.upgd = self.sshd = None
+		self.users = self.sshd = None
 		self.ssh, self.bare = ssh, bare
-		self.nodes, self.capacity, self.summary = [], 0, {}
-
-	def __enter__(self):
-		try:
-			self.start()
-		except BaseException:
-			self.stop()
-			raise
-		return self
-
-	def __exit__(self, *_):
-		self.stop()
+		self.capacity, self.summary = 0, {}
 
 	# life
 
 	def start(self):
-		for name in ("log", "cnf", "lb", "secrets", "state", "backup", "fault", "packages"):
-			(self.dir / name).mkdir(parents=True, exist_ok=True)
-		if (self.dir / "lab.json").exists():
-			raise LabError(f"{self.dir}: a lab was here before; take another directory or remove it")
-		os.chmod(self.dir / "secrets", 0o700)
 		if not self.bare:
 			self._missing()
 		self._take_ports()
-		self.procs = Procs(self.mark, self.dir / "log", self.ports.fds())
-		for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS"):
-			self.procs.env[name] = f"{os.environ.get(name, '')}:log_path={self.dir}/log/memory"
-		self.procs.watch(self.dir if self.is_temporary else None)
+		self.begin()
 		self._write_files()
 		self.write_json(ready=False)
 		if self.ssh:
@@ -123,24 +95,10 @@ class Lab:
 		for name in ("lb1", "lb2"):
 			self.wait_until(lambda name=name: all(s["status"] == "UP" for s in self.servers(name).values()), 10, f"{name} sees all nodes UP")
 
-	def stop(self):
-		"""Ends everything, in reverse order. Returns {pid: command} of what only the sweep found."""
-		found = {}
-		try:
-			if self.procs is not None:
-				found = self.procs.stop()
-		finally:
-			self.procs = None
-			self.ports.close()
-			if self.is_temporary:
-				shutil.rmtree(self.dir, ignore_errors=True)
-		return found
-
 	def _missing(self):
 		need = {"mariadbd": "mariadb-server-core", "mariadb-install-db": "mariadb-server-core", "mariadb": "mariadb-client-core",
 			"my_print_defaults": "mariadb-client-core", "mysqldump": "mariadb-client", "haproxy": "haproxy"}
 		path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-		os.environ["PATH"] = path if "/usr/sbin" not in os.environ.get("PATH", "").split(":") else os.environ["PATH"]
 		missing = sorted({package for tool, package in need.items() if not shutil.which(tool, path=path)})
 		if missing:
 			raise LabError(f"not installed: {' '.join(missing)}")
@@ -155,27 +113,22 @@ class Lab:
 		self.main_urls = [f"http://127.0.0.1:{self.lb_ports[name]}" for name in ("lb1", "lb2")]
 		self.secondary_url = f"http://127.0.0.1:{self.lb_ports['sec']}"
 
-	def _private(self, path, text):
-		with open(os.open(self.dir / path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
-			out.write(text)
-
 	def _write_files(self):
 		password, db1, db2 = uuid.uuid4().hex, *self.db_ports
-		self._private("secrets/ox", uuid.uuid4().hex + "\n")
-		self._private("cnf/node.password", password + "\n")
-		self._private("cnf/node.cnf", templates.option_file(host="127.0.0.1", port=db1, user="openexchange", password=password))
+		self.private("secrets/ox", uuid.uuid4().hex + "\n")
+		self.private("cnf/node.password", password + "\n")
+		self.private("cnf/node.cnf", templates.option_file(host="127.0.0.1", port=db1, user="openexchange", password=password))
 		for name, port in (("configdb", db1), ("db1", db1), ("db2", db2)):
-			self._private(f"cnf/{name}.cnf", templates.option_file(host="127.0.0.1", port=port, user="upgd", password=self.mark, **({"database": "configdb"} if name == "configdb" else {})))
+			self.private(f"cnf/{name}.cnf", templates.option_file(host="127.0.0.1", port=port, user="upgd", password=self.mark, **({"database": "configdb"} if name == "configdb" else {})))
 		for n in (1, 2):
-			self._private(f"cnf/root{n}.cnf", templates.option_file(socket=f"{self.dir}/db{n}.sock", user="root"))
+			self.private(f"cnf/root{n}.cnf", templates.option_file(socket=f"{self.dir}/db{n}.sock", user="root"))
 		for release in (HERE / "releases").glob("*.json"):
 			package = self.dir / "packages" / release.stem
 			package.mkdir(exist_ok=True)
 			shutil.copy(release, package / "release")
 		for node in self.nodes:
 			self._write_node(node)
-		(self.dir / "remote").write_text(templates.remote(self, MARK))
-		os.chmod(self.dir / "remote", 0o755)
+		self.write_remote()
 
 	def _write_node(self, node):
 		for name in ("bin", "run", "fault", "versions", "etc/plugin"):
@@ -227,43 +180,18 @@ class Lab:
 				return False
 
 	def _start_balancer(self, name, backend, disabled):
-		cfg = self.dir / "lb" / f"{name}.cfg"
-		cfg.write_text(templates.haproxy(self, name, self.lb_ports[name], backend, disabled))
 		if self.state_file:
 			(self.dir / f"lb/{name}.state").touch()
-		process = self.procs.start(name, ["haproxy", "-W", "-S", f"{self.dir}/lb/{name}-master.sock,mode,600", "-f", cfg])
-		self.procs.wait(process, lambda: self.lb(name, "show info", missing=""), 10, f"{name} answers on its socket")
+		self.start_haproxy(name, templates.haproxy(self, name, self.lb_ports[name], backend, disabled))
 
 	# what is there
 
-	def wait_until(self, condition, seconds, what):
-		return wait_until(condition, seconds, what, self.tails)
-
-	def tails(self):
-		"""The ends of all logs, for the report of a failure."""
-		logs = sorted((self.dir / "log").glob("*.log")) + sorted(self.dir.glob("nodes/*/node.log"))
-		return "\n".join(tail_of(p, 4 if p.name.startswith(("db", "install")) else 25) for p in logs if p.stat().st_size)
-
-	def write_json(self, ready):
-		text = json.dumps({"ready": ready, "mark": self.mark, "keeper": os.getpid(), "keeper_started": start_time(os.getpid()), "dir": str(self.dir),
-			"build": str(self.build), "main": self.main_urls, "secondary": self.secondary_url, "release": self.release, "summary": self.summary,
-			"nodes": {n.name: {"http": n.http, "rmi": n.rmi} for n in self.nodes}, "pids": {p.name: p.pid for p in self.procs.children}}, indent=1)
-		(self.dir / "lab.json.new").write_text(text + "\n")
-		os.rename(self.dir / "lab.json.new", self.dir / "lab.json")
-
-	def serve_argv(self, node):
-		"""Of the runner on a node; its own tools are found by LAB/remote."""
-		return ["upgd-run", "serve", "--state", f"{self.dir}/nodes/{node}/run", "--secrets", f"{self.dir}/secrets"]
+	def facts(self):
+		return {"main": self.main_urls, "secondary": self.secondary_url, "release": self.release, "summary": self.summary,
+			"nodes": {n.name: {"http": n.http, "rmi": n.rmi} for n in self.nodes}}
 
 	def remote_argv(self):
-		"""upgd.conf's remote."""
-		return self.sshd.argv() if self.sshd else [f"{self.dir}/remote", "${node.name}", *self.serve_argv("${node.name}")]
-
-	def node(self, name):
-		return next(n for n in self.nodes if n.name == name)
-
-	def remote(self, node, *argv, seconds=60):
-		return self.procs.run([self.dir / "remote", node, *argv], seconds=seconds)
+		return self.sshd.argv() if self.sshd else super().remote_argv()
 
 	def systemctl(self, node, verb):
 		return self.remote(node, "systemctl", verb, "open-xchange")
@@ -292,49 +220,15 @@ class Lab:
 		out = self.procs.run(["mariadb", f"--defaults-file={self.dir}/cnf/root{server}.cnf", "--batch", "--skip-column-names", "-e", query])
 		return [line.split("\t") for line in out.splitlines()]
 
-	def lb(self, name, command, missing=None):
-		"""One command on a balancer's runtime socket, e.g. lb("lb1", "show info"). missing: what to return if nothing answers."""
-		try:
-			with socket.socket(socket.AF_UNIX) as s:
-				s.settimeout(5)
-				s.connect(f"{self.dir}/lb/{name}.sock")
-				s.sendall(command.encode() + b"\n")
-				return b"".join(iter(lambda: s.recv(65536), b"")).decode()
-		except OSError:
-			if missing is None:
-				raise
-			return missing
-
 	def servers(self, name):
 		"""{server: row of show stat} of a balancer's one backend."""
-		backend = "be_ox_new" if name == "sec" else "be_ox"
-		lines = self.lb(name, f"show stat {backend} 4 -1").strip().splitlines()
-		keys = lines[0].lstrip("# ").split(",")
-		return {row["svname"]: row for row in (dict(zip(keys, line.split(","))) for line in lines[1:])}
+		return self.servers_of(name, "be_ox_new" if name == "sec" else "be_ox")
 
 	def set_server(self, name, server, state):
 		backend = "be_ox_new" if name == "sec" else "be_ox"
 		answer = self.lb(name, f"set server {backend}/{server} state {state}").strip()
 		if answer:
 			raise LabError(f"{name}: set server {server} state {state}: {answer}")
-
-	def reload_lb(self, name):
-		"""As `systemctl reload haproxy`; returns when the new worker answers."""
-		process = next(p for p in self.procs.children if p.name == name)
-		pid = self.info(name)["Pid"]
-		os.kill(process.pid, signal.SIGUSR2)
-		self.wait_until(lambda: self.info(name).get("Pid", pid) != pid, 10, f"{name} has a new worker")
-
-	def info(self, name):
-		return dict(line.split(": ", 1) for line in self.lb(name, "show info", missing="").splitlines() if ": " in line)
-
-	def fault(self, name, word, node=None):
-		"""Sets a fault of README.md's list; None clears it."""
-		path = (self.node(node).dir if node else self.dir) / "fault" / name
-		if word is None:
-			path.unlink(missing_ok=True)
-		else:
-			path.write_text(word + "\n")
 
 	# users
 
@@ -377,45 +271,8 @@ class Lab:
 			raise LabError(f"lab-users ended with {code}\n{tail_of(self.dir / 'log/users.log')}")
 		return self.users_summary()
 
-	def memory_reports(self):
-		"""What sanitizers of our programs, or UPGD_WRAP's program, wrote; "" if they have nothing to say."""
-		return "\n".join(p.read_text(errors="replace") for p in sorted(self.dir.glob("log/memory.*")) if p.stat().st_size)
-
-	# upgd
-
-	def start_upgd(self, *more, env=None, program=None):
-		"""Returns when its socket answers."""
-		wrap = shlex.split(os.environ.get("UPGD_WRAP", "").replace("{lab}", str(self.dir)))
-		self.upgd = self.procs.start("upgd", [*wrap, program or self.build / "daemon/upgd", "-c", self.dir / "upgd.conf", *more], env)
-		self.procs.wait(self.upgd, self._upgd_answers, 60, "upgd answers on its socket")
-
-	def _upgd_answers(self):
-		with socket.socket(socket.AF_UNIX) as s:
-			try:
-				s.connect(f"{self.dir}/upgd.sock")
-				return True
-			except OSError:
-				return False
-
-	def kill_upgd(self):
-		self.stop_upgd(signal.SIGKILL)
-
-	def stop_upgd(self, signum=signal.SIGTERM, seconds=30):
-		"""Its exit code; negative: by that signal."""
-		code = self.upgd.stop(signum, seconds)
-		self.procs.children.remove(self.upgd)
-		self.upgd = None
-		return code
-
-	def upgctl_argv(self, *args):
-		return [str(self.build / "ctl/upgctl"), "--socket", f"{self.dir}/upgd.sock", *map(str, args)]
-
-	def upgctl(self, *args, seconds=60, codes=(0,)):
-		"""Its stdout. LabError if the exit code is none of these (None: any)."""
-		done = subprocess.run(self.upgctl_argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self.procs.env, timeout=seconds * SLOW, check=False)
-		if codes is not None and done.returncode not in codes:
-			raise LabError(f"upgctl {' '.join(map(str, args))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
-		return done.stdout
+	def seen(self):
+		return ["users: " + json.dumps(self.users_summary(), indent=1)] if (self.dir / "users.json").exists() else []
 
 
 # command line

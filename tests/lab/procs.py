@@ -125,14 +125,15 @@ class Process:
 		self.name, self.popen, self.log = name, popen, log
 		self.pid = popen.pid
 		self.started = start_time(popen.pid)
+		self.stop_with = signal.SIGTERM  # what asks it to end
 
 	def alive(self):
 		return self.popen.poll() is None
 
-	def stop(self, signum=signal.SIGTERM, seconds=10):
+	def stop(self, signum=None, seconds=10):
 		"""Our child: it cannot be another process before we have waited for it. Returns its exit code."""
 		if self.alive():
-			self.popen.send_signal(signum)
+			self.popen.send_signal(signum or self.stop_with)
 		try:
 			return self.popen.wait(seconds)
 		except subprocess.TimeoutExpired:
