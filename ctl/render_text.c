@@ -251,6 +251,8 @@ static void render_check(FILE *out, struct json_object *params)
 {
 	int64_t errors = num(params, "errors");
 	(void)fprintf(out, "%s: %" PRId64 " errors %" PRId64 " warnings\n", errors > 0 ? "REFUSED" : "OK", errors, num(params, "warnings"));
+	EACH (line, list(params, "text"))
+		(void)fprintf(out, "%s\n", json_object_get_string(line));
 	EACH (finding, list(params, "findings")) {
 		if (strcmp(str(finding, "level"), "ok") == 0)
 			continue;

@@ -200,7 +200,7 @@ static void param_given(struct loader *l, const struct conf_node *node, struct p
 			param->value = profile_copy(l->params[i + 1]);
 		}
 	}
-	if (param->value == NULL && l->params != NULL)
+	if (param->value == NULL && l->params != NULL && !(l->early && param->probe != NULL))
 		conf_error(l->errors, NULL, "parameter %s is missing: %s", param->name, param->doc != NULL ? param->doc : want[param->type]);
 	if (param->value != NULL && !param_fits(param->type, param->value))
 		conf_error(l->errors, l->params == NULL ? node : NULL, "parameter %s = \"%s\": should be %s", param->name, param->value, want[param->type]);
@@ -363,10 +363,10 @@ static void params_have_probes(struct loader *l, const struct conf_node *root)
 	}
 }
 
-static struct profile *load_tree(struct conf_node *root, const char *const *params, int which, struct conf_errors *errors)
+static struct profile *load_tree(struct conf_node *root, const char *const *params, bool early, int which, struct conf_errors *errors)
 {
 	static const char *const keys[] = { "language", "profile", "params", "plans", "classes", "passing", "respect", "afterwards", "sets", "probes", "stages", NULL };
-	struct loader l = { .profile = profile_new(), .params = params, .errors = errors };
+	struct loader l = { .profile = profile_new(), .params = params, .early = early, .errors = errors };
 	size_t before = errors->n;
 	conf_known(root, keys, errors);
 	if (conf_int(root, "language", CONF_REQUIRED, (struct conf_limits){ 1, 1, 1 }, errors) != 1)
@@ -420,13 +420,13 @@ static char *dump(const struct conf_node *root)
 	return text;
 }
 
-static struct profile *load_conf(struct conf *conf, const char *const *params, struct conf_errors *errors)
+static struct profile *load_conf(struct conf *conf, const char *const *params, bool early, struct conf_errors *errors)
 {
 	const struct conf_node *plans = conf_get(&conf->root, "plans");
-	bool all = params == NULL && plans != NULL && plans->n_children > 0;
-	struct profile *profile = load_tree(&conf->root, params, all ? 0 : -1, errors);
+	bool all = (params == NULL || early) && plans != NULL && plans->n_children > 0;
+	struct profile *profile = load_tree(&conf->root, params, early, all ? 0 : -1, errors);
 	for (size_t i = 1; all && profile != NULL && i < plans->n_children; i++) {
-		struct profile *other = load_tree(&conf->root, params, (int)i, errors);
+		struct profile *other = load_tree(&conf->root, params, early, (int)i, errors);
 		if (other == NULL) {
 			profile_free(profile);
 			profile = NULL;
@@ -442,11 +442,17 @@ static struct profile *load_conf(struct conf *conf, const char *const *params, s
 struct profile *profile_load(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
 	struct conf conf;
-	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, errors) : NULL;
+	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, false, errors) : NULL;
+}
+
+struct profile *profile_load_early(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail)
+{
+	struct conf conf;
+	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, true, errors) : NULL;
 }
 
 struct profile *profile_parse(const char *text, const char *name, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
 	struct conf conf;
-	return conf_parse(&conf, text, name, fail) == 0 ? load_conf(&conf, params, errors) : NULL;
+	return conf_parse(&conf, text, name, fail) == 0 ? load_conf(&conf, params, false, errors) : NULL;
 }

@@ -8,6 +8,7 @@
 struct loader {
 	struct profile *profile;
 	const char *const *params;  /* KEY, VALUE ..., NULL; NULL: none given */
+	bool early;                 /* what has a probe may be missing: it is about to be asked */
 	const struct conf_node *left_out; /* stages that the plan does without; they may be named */
 	size_t n_left_out;
 	struct conf_errors *errors;

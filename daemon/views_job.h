@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
-/* One call of Check, Plan or Start while upgd looks at the site for it; for views_start.c and views_plan.c only. */
+/* One call of Check, Plan or Start while upgd looks at the site for it; for views_start.c, views_params.c and views_plan.c only. */
 
 #include "views_parts.h"
 
@@ -9,6 +9,7 @@ enum { VIEW_PARAMS_MAX = 64, VIEW_NAMED_MAX = 8 };
 enum job_kind { JOB_CHECK, JOB_PLAN, JOB_START };
 
 struct discover_result;
+struct params_ask;
 struct view_planner;
 
 struct view_job {
@@ -18,6 +19,11 @@ struct view_job {
 	enum job_kind kind;
 	char *params[2 * VIEW_PARAMS_MAX + 1]; /* KEY, VALUE ..., NULL; owned */
 	size_t n_params;           /* strings in params */
+	struct profile *early;     /* owned: without what is being asked */
+	struct params_ask *asking;
+	void (*go)(struct view_job *job); /* once the parameters are known */
+	char *said[VIEW_PARAMS_MAX]; /* what was found out before the look, a line each; owned */
+	size_t n_said;
 	struct profile *profile;   /* owned */
 	struct discovery *discovery;
 	struct view_planner *planner; /* PLAN: rehearsing in its thread */
@@ -26,6 +32,11 @@ struct view_job {
 };
 
 void view_job_free(struct view_job *job); /* after its call is answered */
+
+/* Fills job->params and job->profile, asking the site where the profile says so; then go(), or the call is answered and the job is gone. */
+void view_params_find(struct view_job *job, void (*go)(struct view_job *job));
+/* job->said and the plan, as an array of lines. */
+struct json_object *view_params_text(const struct view_job *job);
 
 void view_check_reply(struct view_job *job, const struct discover_result *result);
 

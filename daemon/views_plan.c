@@ -78,6 +78,7 @@ void view_check_reply(struct view_job *job, const struct discover_result *result
 	json_add(reply, "findings", array);
 	json_add_int(reply, "errors", (int64_t)result->n_errors + running);
 	json_add_int(reply, "warnings", (int64_t)result->n_warnings);
+	json_add(reply, "text", view_params_text(job));
 	control_reply(job->call, reply, false);
 }
 
@@ -357,7 +358,7 @@ static void plan_begun(struct view_planner *planner, const struct discover_resul
 	int64_t tenants = 0;
 	struct json_object *stages = json_object_new_array();
 	planner->reply = json_object_new_object();
-	planner->text = json_object_new_array();
+	planner->text = view_params_text(job);
 	planner->problems = json_object_new_array();
 	(void)snprintf(hash, sizeof(hash), "%012" PRIx64, plan_hash(job, result) & UINT64_C(0xffffffffffff));
 	for (size_t i = 0; i < result->n_rows; i++)

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Check, Plan and Start begin alike: the profile with its parameters, then one look at the whole site, which takes seconds; only then is
- * there something to say. A job holds the call meanwhile. Parameters are copied: a reload of upgd.conf may come in between.
+ * Check, Plan and Start begin alike: the profile with its parameters (views_params.c), then one look at the whole site, which takes seconds;
+ * only then is there something to say. A job holds the call meanwhile.
  */
 #include "views_job.h"
 
 #include "config.h"
 #include "discover.h"
 #include "memory.h"
-#include "profile_load.h"
+#include "params_ask.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -26,6 +26,9 @@ void view_job_free(struct view_job *job)
 	}
 	for (size_t i = 0; i < job->n_params; i++)
 		free(job->params[i]);
+	for (size_t i = 0; i < job->n_said; i++)
+		free(job->said[i]);
+	profile_free(job->early);
 	profile_free(job->profile);
 	free(job->extra);
 	free(job);
@@ -35,6 +38,7 @@ void view_jobs_stop(struct views *views)
 {
 	while (views->jobs != NULL) {
 		struct view_job *job = views->jobs;
+		params_ask_cancel(job->asking);
 		if (job->discovery != NULL)
 			discover_cancel(job->discovery);
 		if (job->planner != NULL)
@@ -42,95 +46,6 @@ void view_jobs_stop(struct views *views)
 		control_error_text(job->call, "Busy", "upgd is ending");
 		view_job_free(job);
 	}
-}
-
-/* ---- parameters: those of upgd.conf, then those of the call ---- */
-
-static bool param_set(struct view_job *job, const char *name, const char *value)
-{
-	for (size_t i = 0; i < job->n_params; i += 2) {
-		if (strcmp(job->params[i], name) == 0) {
-			free(job->params[i + 1]);
-			job->params[i + 1] = memory_need(strdup(value));
-			return true;
-		}
-	}
-	if (job->n_params >= 2 * VIEW_PARAMS_MAX)
-		return false;
-	job->params[job->n_params++] = memory_need(strdup(name));
-	job->params[job->n_params++] = memory_need(strdup(value));
-	return true;
-}
-
-/* The journal keeps them as lines. */
-static bool params_given(struct view_job *job)
-{
-	const struct config *config = job->views->with.config;
-	struct json_object *given = NULL;
-	bool fits = true;
-	for (size_t i = 0; i < config->vars.n; i++)
-		fits &= param_set(job, config->vars.items[i].name, config->vars.items[i].value);
-	(void)!json_get_object(control_call_args(job->call), "params", &given, NULL);
-	if (given != NULL) {
-		json_object_object_foreach(given, name, value) {
-			const char *text = json_object_get_string(value);
-			if (strpbrk(text, "\n\r") != NULL || strpbrk(name, "=\n\r") != NULL) {
-				view_bad(job->call, "params", "parameter %.60s: one line, and no = in its name", name);
-				return false;
-			}
-			fits &= param_set(job, name, text);
-		}
-	}
-	if (!fits)
-		view_bad(job->call, "params", "more than %d parameters", VIEW_PARAMS_MAX);
-	return fits;
-}
-
-/* Check was asked what is in the way, and answers that. */
-static void profile_findings(struct view_job *job, const struct conf_errors *errors, const struct fail *fail)
-{
-	struct json_object *reply = json_object_new_object(), *array = json_object_new_array();
-	size_t n = errors->n > 0 ? errors->n : 1;
-	for (size_t i = 0; i < n; i++) {
-		struct json_object *finding = json_object_new_object();
-		json_add_str(finding, "level", "error");
-		json_add_str(finding, "subject", "profile");
-		json_add_str(finding, "text", errors->n > 0 ? errors->lines[i] : fail->text);
-		json_object_array_add(array, finding);
-	}
-	json_add(reply, "findings", array);
-	json_add_int(reply, "errors", (int64_t)n);
-	json_add_int(reply, "warnings", 0);
-	control_reply(job->call, reply, false);
-}
-
-/* All mistakes at once: they are mended in one go. */
-static void profile_refused(struct view_job *job, const struct conf_errors *errors, const struct fail *fail)
-{
-	char text[1500];
-	size_t len = (size_t)snprintf(text, sizeof(text), "%s", errors->n > 0 ? "" : fail->text);
-	for (size_t i = 0; i < errors->n && i < VIEW_NAMED_MAX && len < sizeof(text); i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s", i > 0 ? "; " : "", errors->lines[i]);
-	if (errors->n > VIEW_NAMED_MAX && len < sizeof(text))
-		(void)snprintf(text + len, sizeof(text) - len, "; and %zu more: upgctl check names all", errors->n - VIEW_NAMED_MAX);
-	struct json_object *params = json_object_new_object();
-	json_add_str(params, "parameter", "params");
-	json_add_str(params, "text", text);
-	control_error(job->call, "BadParameter", params);
-}
-
-/* False: the call is answered. */
-static bool profile_given(struct view_job *job)
-{
-	struct conf_errors errors = { 0 };
-	struct fail fail = { .text = "" };
-	job->profile = profile_load(job->views->with.config->profile_path, (const char *const *)job->params, &errors, &fail);
-	if (job->profile == NULL && job->kind == JOB_CHECK)
-		profile_findings(job, &errors, &fail);
-	else if (job->profile == NULL)
-		profile_refused(job, &errors, &fail);
-	conf_errors_done(&errors);
-	return job->profile != NULL;
 }
 
 /* ---- Start ---- */
@@ -442,6 +357,15 @@ static void on_discovered(void *arg, const struct discover_result *result)
 	view_job_free(job);
 }
 
+/* With its parameters known. */
+static void look(struct view_job *job)
+{
+	if ((job->kind == JOB_PLAN && !view_plan_adjust(job)) || (job->kind == JOB_START && start_is_settled(job)))
+		view_job_free(job);
+	else
+		job->discovery = discover_start(job->views->with.site, job->profile, job->kind != JOB_START, on_discovered, job);
+}
+
 static void job_begin(struct views *views, struct control_call *call, enum job_kind kind)
 {
 	if (views->n_jobs >= JOBS_MAX || views->stopped) {
@@ -452,11 +376,7 @@ static void job_begin(struct views *views, struct control_call *call, enum job_k
 	*job = (struct view_job){ .next = views->jobs, .views = views, .call = call, .kind = kind };
 	views->jobs = job;
 	views->n_jobs++;
-	if (!params_given(job) || !profile_given(job) || (kind == JOB_PLAN && !view_plan_adjust(job)) || (kind == JOB_START && start_is_settled(job))) {
-		view_job_free(job);
-		return;
-	}
-	job->discovery = discover_start(views->with.site, job->profile, kind != JOB_START, on_discovered, job);
+	view_params_find(job, look);
 }
 
 void view_check(struct views *views, struct control_call *call)

@@ -181,3 +181,23 @@ const char *counter_text(const struct profile *profile, const struct counter *co
 		(void)snprintf(buf, size, "%s.%s", profile->classes[counter->index], words[counter->kind]);
 	return buf;
 }
+
+static const char *value_of(const struct profile *profile, const char *param)
+{
+	for (size_t i = 0; i < profile->n_params; i++)
+		if (strcmp(profile->params[i].name, param) == 0 && profile->params[i].value != NULL)
+			return profile->params[i].value;
+	return "?";
+}
+
+bool profile_plan_text(const struct profile *profile, char *buf, size_t size)
+{
+	if (profile->plan < 0)
+		return false;
+	const struct plan *plan = &profile->plans[profile->plan];
+	size_t len = (size_t)snprintf(buf, size, "plan: %s", plan->name);
+	for (size_t i = 0; plan->params[i] != NULL && len < size; i++)
+		len += (size_t)snprintf(buf + len, size - len, "%s%s %s matches %s%s", i == 0 ? " (" : ", ", plan->params[i], value_of(profile, plan->params[i]),
+			plan->matches[i], plan->params[i + 1] == NULL ? ")" : "");
+	return true;
+}

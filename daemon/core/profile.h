@@ -295,3 +295,5 @@ int profile_balancer(const struct profile *profile, const char *name);
 const char *server_state_word(enum server_state state);
 /* "old.tenants" into buf; for messages. */
 const char *counter_text(const struct profile *profile, const struct counter *counter, char *buf, size_t size);
+/* "plan: rolling (from 6.2.0 matches ^6[.]2, to 6.2.1 matches ^6)", of the plan that was taken; false: there is none to choose from. */
+bool profile_plan_text(const struct profile *profile, char *buf, size_t size);

@@ -8,6 +8,7 @@
 #include "ctl/render.h"
 #include "daemon/control.h"
 #include "daemon/discover.h"
+#include "daemon/params_ask.h"
 #include "daemon/executor.h"
 #include "daemon/io/loop.h"
 #include "daemon/io/store.h"
@@ -161,6 +162,20 @@ struct discovery *discover_start(struct site *site, const struct profile *profil
 
 void discover_cancel(struct discovery *discovery)
 {
+}
+
+struct params_ask *params_ask_start(struct site *site, const struct profile *profile, params_ask_fn *fn, void *arg)
+{
+	(void)site;
+	(void)profile;
+	(void)fn;
+	(void)arg;
+	return NULL;
+}
+
+void params_ask_cancel(struct params_ask *ask)
+{
+	(void)ask;
 }
 
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *arg)

@@ -6,6 +6,7 @@
 #include "daemon/config.h"
 #include "daemon/control.h"
 #include "daemon/discover.h"
+#include "daemon/params_ask.h"
 #include "daemon/executor.h"
 #include "daemon/io/conf.h"
 #include "daemon/io/loop.h"
@@ -124,6 +125,21 @@ void discover_cancel(struct discovery *d)
 {
 	loop_timer_free(d->timer);
 	free(d);
+}
+
+/* No parameter of these profiles has a probe. */
+struct params_ask *params_ask_start(struct site *site, const struct profile *profile, params_ask_fn *fn, void *arg)
+{
+	(void)site;
+	(void)profile;
+	(void)fn;
+	(void)arg;
+	return NULL;
+}
+
+void params_ask_cancel(struct params_ask *ask)
+{
+	(void)ask;
 }
 
 /* ---- the daemon ---- */

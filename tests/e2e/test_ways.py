@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""
+What a profile says of the way: what nobody gave is asked of the site, the plan follows from it, and so do the steps of a path. The site is nodes
+that are directories, each with a file `version`, and one file `level`.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from templates import strings
+
+PROFILE = """language = 1; profile = "ways";
+params = {
+	from = { type = "version"; doc = "what the nodes run"; probe = "version"; };
+	to = { type = "version"; doc = "what they shall run"; };
+	name = { type = "name"; doc = "what the site is called"; probe = "site"; };
+};
+plans = (
+	{ name = "in place"; when = { from = "^2"; to = "^2"; }; stages = [ "roll" ]; },
+	{ name = "climb"; when = { from = "^1"; to = "^[23]"; }; stages = [ "climb", "roll" ]; }
+);
+sets = {
+	node = { from = "nodes"; probe = "version"; class = ( { is = "old"; match = "^${param.from}$"; }, { is = "new"; match = "^${param.to}$"; } ); };
+	edge = { from = "path"; probe = "level"; to = "${param.to}"; levels = ( { is = "three"; match = "^3[.]"; }, { is = "two"; match = "^2[.]"; } );
+		edges = ( { from = "one"; to = "odd"; file = "a"; }, { from = "odd"; to = "three"; file = "b"; }, { from = "odd"; to = "two"; file = "b"; },
+			{ from = "one"; to = "oneandahalf"; file = "${param.name}.sql"; }, { from = "oneandahalf"; to = "two"; file = "d"; }, { from = "two"; to = "three"; file = "e"; } ); };
+};
+probes = {
+	version = { read = "LAB/nodes/${node.name}/version"; on = "self"; };
+	site = { run = [ "cat", "LAB/site" ]; on = "local"; };
+	level = { run = [ "cat", "LAB/level" ]; on = "local"; };
+	there = { run = [ "cat", "LAB/level" ]; on = "local"; equals = "${edge.name}"; };
+	upgraded = { read = "LAB/nodes/${node.name}/version"; on = "self"; equals = "${param.to}"; };
+};
+stages = (
+	{ name = "climb"; for = "edge"; where = [ "old" ]; order = "path"; steps = (
+		{ name = "step"; run = [ "sh", "-c", "echo $1 >>LAB/ran; test ! -e LAB/stop.$1 && echo $1 >LAB/level", "climb", "${edge.name}" ]; on = "local";
+			resolve = "rerun"; verify = [ "there" ]; undo = "none"; } ); },
+	{ name = "roll"; for = "node"; where = [ "old" ]; after = [ "climb" ]; steps = (
+		{ name = "install"; run = [ "sh", "-c", "echo ${param.to} >version.new; mv version.new LAB/nodes/${node.name}/version" ]; on = "self";
+			resolve = "rerun"; verify = [ "upgraded" ]; undo = "none"; } ); } );
+"""
+
+
+class Ways:
+	"""A small site and its profile."""
+
+	def __init__(self, lab):
+		self.lab = lab
+		for node in lab.nodes:
+			self.version(node.name, "1.7")
+		(lab.dir / "site").write_text("bench\n")
+		self.level("one")
+
+	def version(self, node, version):
+		(self.lab.node(node).dir / "version").write_text(version + "\n")
+
+	def level(self, level):
+		(self.lab.dir / "level").write_text(level + "\n")
+
+	def start_upgd(self, profile=PROFILE):
+		lab = self.lab
+		(lab.dir / "ways.conf").write_text(profile.replace("LAB", str(lab.dir)))
+		nodes = ",\n".join(f'\t{{ name = "{n.name}"; host = "127.0.0.1"; health = "http://127.0.0.1:1"; }}' for n in lab.nodes)
+		(lab.dir / "upgd.conf").write_text(f"""cluster = "ways";
+profile = "{lab.dir}/ways.conf";
+state_dir = "{lab.dir}/state";
+socket = "{lab.dir}/upgd.sock";
+nodes = (
+{nodes}
+);
+remote = {{ argv = {strings(lab.remote_argv())}; }};
+local_runner = {strings([lab.build / "runner/upgd-run", "serve", "--state", f"{lab.dir}/state/run"])};
+pace = {{ watch = "200ms"; observe = "500ms"; in_flight = 8; }};
+""")
+		lab.start_upgd()
+
+	def refused(self, *args):
+		"""What it says to who asks for that, and is refused."""
+		done = subprocess.run(self.lab.upgctl_argv(*args), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+		assert done.returncode not in (0, 7), done.stdout
+		return done.stderr + done.stdout
+
+	def text(self, *args):
+		return self.lab.upgctl(*args)
+
+
+@pytest.fixture
+def ways(make_lab):
+	site = Ways(make_lab(nodes=3, bare=True))
+	site.start_upgd()
+	return site
+
+
+def test_what_nobody_gave_is_asked_and_the_plan_follows_from_it(ways):
+	check = ways.text("check", "--to", "2.0")
+	assert "parameter from: 1.7, as said by ox1, ox2, ox3" in check and "parameter name: bench, as said by site" in check
+	assert "plan: climb (from 1.7 matches ^1, to 2.0 matches ^[23])" in check
+	plan = ways.text("plan", "--to", "2.0")
+	assert "plan: climb (from 1.7 matches ^1" in plan
+
+	ways.version("ox2", "1.8")
+	for verb in ("plan", "start"):
+		said = ways.refused(verb, "--to", "2.0")
+		assert "parameter from: not the same everywhere; ox1, ox3: 1.7; ox2: 1.8; give it: --set from=VALUE" in said
+	check = ways.refused("check", "--to", "2.0")
+	assert "parameter from: not the same everywhere" in check and "give it: upgctl check --set from=VALUE" in check
+	assert "plan: climb (from 1.8 matches" in ways.refused("check", "--to", "2.0", "--set", "from=1.8"), "what is given is not asked"
+	ways.version("ox2", "1.7")
+
+	said = ways.refused("start", "--to", "9.0")
+	assert "has no plan for this" in said and "climb (from is 1.7 and should match ^1, to is 9.0 and should match ^[23])" in said
+	os.rename(ways.lab.dir / "site", ways.lab.dir / "gone")
+	assert "parameter name: nobody says what it is; site: exit 1" in ways.refused("start", "--to", "2.0")
+	os.rename(ways.lab.dir / "gone", ways.lab.dir / "site")
+	(ways.lab.dir / "nodes/ox3/version").unlink()
+	assert "parameter from: 1.7, as said by ox1, ox2; no answer from ox3" in ways.refused("check", "--to", "2.0")
