@@ -80,6 +80,8 @@ void act_ended(struct flight *f, const struct runner_result *end)
 	char verdict[ACT_VERDICT_MAX];
 	size_t len = end->out_len;
 	enum result result = act_verdict(flight_rollout(f)->profile, flight_action(f), end, verdict);
+	if (result == RESULT_FAILED)
+		flight_printed(f, end->out, len);
 	size_t from = len > OUTPUT_KEPT ? len - OUTPUT_KEPT : 0;
 	while (from > 0 && from < len && ((unsigned char)end->out[from] & 0xc0) == 0x80)
 		from++; /* not in the middle of a character */

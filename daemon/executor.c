@@ -85,7 +85,9 @@ static void act(struct flight *f)
 static void ask(struct flight *f)
 {
 	const struct step *step = flight_step(f);
-	if (step->n_done_when > 0)
+	if (f->effect.dir == DIR_UNDO)
+		ask_probes(f, step->undo_unless, step->n_undo_unless, 0, 0);
+	else if (step->n_done_when > 0)
 		ask_probes(f, step->done_when, step->n_done_when, 0, 0);
 	else
 		ask_probes(f, step->verify, step->n_verify, 0, 0);

@@ -6,6 +6,7 @@
  */
 #include "flight.h"
 
+#include "causes.h"
 #include "config.h"
 #include "engine.h"
 #include "failpoint.h"
@@ -73,6 +74,7 @@ void flight_free(struct flight *f)
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);
 	free(f->failure);
+	free(f->output);
 	*f->link = f->next;
 	if (f->next != NULL)
 		f->next->link = f->link;
@@ -135,8 +137,27 @@ static bool look_first(struct flight *f, int64_t value, const char *text)
 	return true;
 }
 
+/* Is it of those whose failure is the step's, on its way there? */
+static bool has_causes(const struct flight *f)
+{
+	bool judged = f->effect.kind == EFFECT_ACT || f->effect.kind == EFFECT_VERIFY || f->effect.kind == EFFECT_CAPTURE;
+	return judged && f->effect.dir == DIR_DO;
+}
+
+void flight_printed(struct flight *f, const char *out, size_t len)
+{
+	if (len == 0)
+		return;
+	if (has_causes(f))
+		f->causes = causes_fit(flight_step(f), NULL, out);
+	free(f->output);
+	f->output = causes_output(out, len);
+}
+
 void flight_answer(struct flight *f, enum result result, int64_t value, const char *text)
 {
+	if (result == RESULT_FAILED && f->failure == NULL && has_causes(f))
+		f->causes |= causes_fit(flight_step(f), text, NULL);
 	if (result == RESULT_FAILED && look_first(f, value, text))
 		return;
 	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
@@ -145,11 +166,15 @@ void flight_answer(struct flight *f, enum result result, int64_t value, const ch
 	struct engine *engine = f->x->engine;
 	passed(f);
 	char *copy = text != NULL && text[0] != '\0' ? memory_need(strdup(text)) : NULL; /* it may live in the flight */
+	char *output = f->output;
+	f->output = NULL;
 	struct event event = { .kind = kinds[f->effect.kind], .unit = f->effect.unit, .step = f->effect.step, .seq = f->effect.seq, .lane = f->effect.lane,
-		.dir = f->effect.dir, .attempt = f->effect.attempt, .result = result, .value = value, .text = copy };
+		.dir = f->effect.dir, .attempt = f->effect.attempt, .result = result, .value = value, .text = copy,
+		.causes = f->causes, .output = output };
 	flight_free(f);
 	engine_event(engine, &event);
 	free(copy);
+	free(output);
 }
 
 struct later {

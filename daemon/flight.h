@@ -41,6 +41,8 @@ struct flight {
 	void *work;                     /* of the part that carries it out */
 	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting, while work is its own; NULL: nothing ever is */
 	struct failure *failure;        /* owned: its answer, until the databases were looked at */
+	char *output;                   /* owned: the end of what its program printed, which failed; NULL: nothing */
+	uint8_t causes;                 /* rows of on_failure that fit what it printed */
 };
 
 /* In the executor's list, with nothing under way yet. */
@@ -55,6 +57,8 @@ const struct action *flight_action(const struct flight *flight);
 struct bind flight_bind(const struct flight *flight);
 void flight_bind_init(const struct executor *executor, const struct rollout *r, uint32_t unit, int32_t lane, struct bind *bind);
 
+/* All that is known of what its program printed, before flight_answer() tells that it failed. */
+void flight_printed(struct flight *flight, const char *out, size_t len);
 /* From the loop only. Runs the flight's cancel first, so that work is freed in one place. */
 void flight_answer(struct flight *flight, enum result result, int64_t value, const char *text);
 /* The same, from inside executor_perform(): the loop turns first. */

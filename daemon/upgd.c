@@ -117,6 +117,7 @@ static enum log_level record_level(const struct record *rec)
 	case RECORD_ROW:
 	case RECORD_REQUEST:
 	case RECORD_CAPTURE:
+	case RECORD_OUTPUT:
 		return LOG_AT_DEBUG;
 	case RECORD_INTENT:
 	case RECORD_ACTED:

@@ -253,10 +253,13 @@ static int story_read(struct story *story, struct fail *fail)
 /* What counts, and what does not. */
 static void add_tries(struct json_object *array, const struct unit *u, const struct step *step)
 {
-	unsigned tries = u->attempt - u->lost, of = explain_tries(u, step);
-	char lost[80] = "";
+	unsigned tries = u->attempt - u->lost - u->spared, of = explain_tries(u, step);
+	char lost[120] = "";
 	if (u->lost > 0)
 		(void)snprintf(lost, sizeof(lost), "; %u lost, and not counted", u->lost);
+	size_t len = strlen(lost);
+	if (u->spared > 0)
+		(void)snprintf(lost + len, sizeof(lost) - len, "; %u more by on_failure", u->spared);
 	if (tries <= of)
 		add_string(array, "%s: try %u of %u%s", step->name, tries, of, lost);
 	else

@@ -189,11 +189,12 @@ static const char *code_word(const struct record *rec)
 {
 	static const char *const results[] = { "ok", "failed", "unknown" };
 	static const char *const ends[] = { "verified", "skipped", "adopted", "approved", "undone" };
+	static const char *const retries[] = { NULL, "lost", "on-failure", "from" };
 	static const char *const lines[] = { "changed", "as-set", "set-again" };
 	static const char *const changes[] = { "seen", "other", "restarted" };
 	switch (rec->kind) {
 	case RECORD_ACTED:
-		return rec->code < 3 ? results[rec->code] : NULL;
+		return (rec->code & 0xff) < 3 ? results[rec->code & 0xff] : NULL;
 	case RECORD_STEP:
 		return rec->code < 5 ? ends[rec->code] : NULL;
 	case RECORD_UNIT:
@@ -207,7 +208,7 @@ static const char *code_word(const struct record *rec)
 	case RECORD_CHECKED:
 		return rec->code == 0 ? "holds" : "broken";
 	case RECORD_RETRY:
-		return rec->code != 0 ? "lost" : NULL;
+		return rec->code < 4 ? retries[rec->code] : NULL;
 	case RECORD_WANT:
 	case RECORD_FOREIGN:
 	case RECORD_LIFT:

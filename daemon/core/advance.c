@@ -182,7 +182,7 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 	if (kind == RESOLVE_PROBE || kind == RESOLVE_ATTACH)
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
 	if (kind == RESOLVE_RERUN && u->lost < RERUNS_MAX)
-		retry_record(r, out, unit, true, "its answer was lost; it is safe to run again");
+		retry_record(r, out, unit, RETRY_LOST, "its answer was lost; it is safe to run again");
 	else
 		(void)unit_event(r, out, unit, UNIT_EV_LOST, NULL, "nobody can know what the action did: its answer was lost");
 	return true;

@@ -25,6 +25,7 @@ void step_end(struct rollout *r, struct out *out, uint32_t unit, enum step_end c
 
 bool back_next(struct rollout *r, struct out *out, uint32_t unit);
 bool undo_passed(struct rollout *r, struct out *out, uint32_t unit, bool was_first); /* a step is undone; true */
+void nothing_to_undo(struct rollout *r, struct out *out, uint32_t unit, const char *text); /* its `unless` holds */
 
 /* ---- advance_recheck.c ---- */
 
@@ -34,7 +35,8 @@ void on_rechecked(struct rollout *r, struct out *out, const struct event *event)
 
 /* ---- advance_failed.c ---- */
 
-/* is_lost: nobody knows what the attempt did, or its database was away: it does not use up a try. */
-void retry_record(struct rollout *r, struct out *out, uint32_t unit, bool is_lost, const char *text);
+/* LOST: nobody knows what the attempt did, or its database was away: it does not use up a try. */
+void retry_record(struct rollout *r, struct out *out, uint32_t unit, enum retry_kind kind, const char *text);
 void unit_fail(struct rollout *r, struct out *out, uint32_t unit, enum unit_event event, const char *text);
-void step_failed(struct rollout *r, struct out *out, uint32_t unit, const char *text);
+/* causes: bits of the rows of on_failure that fit. */
+void step_failed(struct rollout *r, struct out *out, uint32_t unit, uint8_t causes, const char *text);

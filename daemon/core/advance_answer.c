@@ -20,9 +20,20 @@ static void step_disturbed(struct rollout *r, struct out *out, uint32_t unit, co
 	enum resolve_kind kind = u->dir == DIR_UNDO ? RESOLVE_RERUN : rollout_step(r, u)->resolve;
 	text = out_text(out, "%s %s meanwhile: it does not count: %s", host->name, trouble_word(host), text);
 	if ((kind == RESOLVE_RERUN || kind == RESOLVE_PROBE) && u->lost < RERUNS_MAX)
-		retry_record(r, out, unit, true, text);
+		retry_record(r, out, unit, RETRY_LOST, text);
 	else
 		(void)unit_event(r, out, unit, UNIT_EV_LOST, NULL, text);
+}
+
+/* The report of what failed outlives the runner's record, and upgd. */
+static void keep_output(struct rollout *r, struct out *out, const struct event *ev)
+{
+	if (ev->result != RESULT_FAILED || ev->output == NULL || ev->output[0] == '\0')
+		return;
+	struct record *rec = out_record(r, out, RECORD_OUTPUT, ev->unit);
+	rec->lane = ev->lane;
+	rec->text = out_text(out, "%s", ev->output);
+	out_commit(r, out, rec);
 }
 
 static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
@@ -42,6 +53,8 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	const struct fact_host *host = ev->result == RESULT_FAILED ? facts_host_trouble(r, u->row, r->live[ev->unit].sent_at) : NULL;
 	rec->lane = ev->lane;
 	rec->code = (uint16_t)(host != NULL ? RESULT_UNKNOWN : ev->result);
+	if (rec->code == RESULT_FAILED && u->dir == DIR_DO)
+		rec->code |= (uint16_t)(ev->causes << 8);
 	rec->hash = ev->seq;
 	rec->value = ev->value;
 	rec->text = ev->text != NULL && ev->text[0] != '\0' ? out_text(out, "%s", ev->text) : NULL;
@@ -49,6 +62,7 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 		rec->text = out_text(out, "%s %s meanwhile: it does not count: %s", host->name, trouble_word(host), rec->text != NULL ? rec->text : "failed");
 	const char *text = rec->text;
 	out_commit(r, out, rec);
+	keep_output(r, out, ev);
 	struct effect *ack = out_effect(out, EFFECT_ACK, ev->unit);
 	ack->step = ev->step;
 	ack->seq = ev->seq;
@@ -60,7 +74,7 @@ static void on_acted(struct rollout *r, struct out *out, const struct event *ev)
 	r->live[ev->unit].busy = BUSY_NO;
 	r->live[ev->unit].deadline = 0;
 	if (u->phase == PHASE_NEXT)
-		step_failed(r, out, ev->unit, text != NULL ? text : "the action failed");
+		step_failed(r, out, ev->unit, u->causes, text != NULL ? text : "the action failed");
 }
 
 static void on_verified(struct rollout *r, struct out *out, const struct event *ev)
@@ -92,11 +106,11 @@ static void on_verified(struct rollout *r, struct out *out, const struct event *
 	else if (host != NULL)
 		step_disturbed(r, out, ev->unit, host, ev->text != NULL ? ev->text : "the check after it does not hold");
 	else if (u->phase != PHASE_RESOLVE)
-		step_failed(r, out, ev->unit, ev->text != NULL ? ev->text : "the check after it does not hold");
+		step_failed(r, out, ev->unit, ev->causes, ev->text != NULL ? ev->text : "the check after it does not hold");
 	else if (u->result == RESULT_FAILED)
-		step_failed(r, out, ev->unit, out_text(out, "the action failed, and %s", ev->text != NULL ? ev->text : "its check does not hold"));
+		step_failed(r, out, ev->unit, u->causes | ev->causes, out_text(out, "the action failed, and %s", ev->text != NULL ? ev->text : "its check does not hold"));
 	else if (again && u->lost < RERUNS_MAX)
-		retry_record(r, out, ev->unit, true, "its answer was lost; the probe says it is not done");
+		retry_record(r, out, ev->unit, RETRY_LOST, "its answer was lost; the probe says it is not done");
 	else
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, NULL,
 			out_text(out, "its answer was lost, and it is not as it should be: %s", ev->text != NULL ? ev->text : "?"));
@@ -108,7 +122,9 @@ static void on_asked(struct rollout *r, struct out *out, const struct event *ev)
 	if (live->busy != BUSY_ASK || r->units[ev->unit].attempt != ev->attempt)
 		return;
 	live->busy = BUSY_NO;
-	if (ev->result == RESULT_OK)
+	if (ev->result == RESULT_OK && r->units[ev->unit].dir == DIR_UNDO)
+		nothing_to_undo(r, out, ev->unit, ev->text);
+	else if (ev->result == RESULT_OK)
 		step_end(r, out, ev->unit, STEP_ADOPTED, ev->text);
 	else if (ev->result == RESULT_FAILED)
 		live->asked = true;
@@ -128,7 +144,7 @@ static void on_captured(struct rollout *r, struct out *out, const struct event *
 		rec->text = out_text(out, "%s", ev->text != NULL ? ev->text : "{}");
 		out_commit(r, out, rec);
 	} else if (ev->result == RESULT_FAILED && facts_host_trouble(r, r->units[ev->unit].row, live->asked_at) == NULL) {
-		step_failed(r, out, ev->unit, ev->text);
+		step_failed(r, out, ev->unit, ev->causes, ev->text != NULL ? ev->text : "what it was before cannot be had");
 	} else {
 		wait_unanswered(r, out, ev->unit, ev->text);
 	}

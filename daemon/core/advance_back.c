@@ -44,6 +44,29 @@ static bool back_stays(struct rollout *r, struct out *out, uint32_t unit, const 
 	return undo_passed(r, out, unit, was_first);
 }
 
+void nothing_to_undo(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+{
+	bool was_first = r->units[unit].step == 0;
+	step_end(r, out, unit, STEP_UNDONE, out_text(out, "nothing to undo: %s", text != NULL ? text : "it is so"));
+	(void)undo_passed(r, out, unit, was_first);
+}
+
+/* What is asked right before an undo is not asked so when the undo has to wait: it is asked again. */
+static bool undo_send(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
+{
+	struct live *live = &r->live[unit];
+	if (host_is_away(r, out, unit, &step->undo)) {
+		live->asked = false;
+		return false;
+	}
+	if (step->n_undo_unless > 0 && !live->asked)
+		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
+	if (send_action(r, out, unit, step, &step->undo))
+		return true;
+	live->asked = false;
+	return false;
+}
+
 bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct unit *u = &r->units[unit];
@@ -78,7 +101,5 @@ bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 		return back_stays(r, out, unit, which, value);
 	if (u->attempt > 1 && step->n_undo_verify > 0 && !live->asked_undone) /* a tool refuses what a person has undone */
 		return send_question(r, out, unit, EFFECT_VERIFY, BUSY_VERIFY);
-	if (host_is_away(r, out, unit, &step->undo))
-		return false;
-	return send_action(r, out, unit, step, &step->undo);
+	return undo_send(r, out, unit, step);
 }

@@ -117,14 +117,20 @@ static int apply_epoch(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
+/* Of the step at hand, whichever that is now. */
+static void first_attempt(struct unit *u)
+{
+	u->attempt = 1;
+	u->lost = u->spared = u->causes = 0;
+}
+
 static void unit_restart(struct unit *u)
 {
 	u->step = 0;
-	u->attempt = 1;
 	u->dir = DIR_DO;
 	u->phase = PHASE_NEXT;
 	u->lanes = u->n_lanes = 0;
-	u->lost = 0;
+	first_attempt(u);
 }
 
 static void unit_state(struct unit *u, const struct record *rec, enum unit_state state)
@@ -142,6 +148,7 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
 	u->flags = (uint16_t)(UNIT_STARTED | (u->flags & UNIT_PIVOT));
+	memset(u->tried, 0, sizeof(u->tried));
 	if (rec->value > r->rows[u->row].weight)
 		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	/* Its tenants were not all old (0: a journal that did not say): to take it back would take those along that never were there. */
@@ -172,8 +179,7 @@ static int apply_line(struct rollout *r, const struct record *rec)
 	line_forget(r, rec->unit, rec->step);
 	if (rec->code == LINE_AGAIN) {
 		u->step = (uint8_t)rec->step;
-		u->attempt = 1;
-		u->lost = 0;
+		first_attempt(u);
 		u->phase = PHASE_NEXT;
 		u->lanes = 0;
 	}
@@ -194,6 +200,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 		u->phase = PHASE_ACT;
 		u->lanes = u->n_lanes = 0;
 		u->result = RESULT_OK;
+		u->causes = 0;
 		u->step_ms = r->steady_ms;
 	}
 	if (u->n_lanes == PROFILE_LANES_MAX)
@@ -226,8 +233,9 @@ static int apply_acted(struct rollout *r, const struct record *rec)
 			break;
 		}
 	}
-	if (rec->code > u->result)
-		u->result = (uint8_t)rec->code;
+	if ((rec->code & 0xff) > u->result)
+		u->result = rec->code & 0xff;
+	u->causes |= (uint8_t)(rec->code >> 8);
 	if (u->lanes != 0)
 		return 0;
 	/* A client that failed, or was killed, may have left a statement behind that goes on. */
@@ -255,8 +263,7 @@ static int apply_step(struct rollout *r, const struct record *rec)
 	const struct step *step = &stage->steps[u->step];
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;
-	u->attempt = 1;
-	u->lost = 0;
+	first_attempt(u);
 	if (rec->dir == DIR_UNDO) {
 		if (step->window == WINDOW_OPEN && rec->code == STEP_UNDONE)
 			window_close(r, u);
@@ -278,8 +285,7 @@ static int apply_stays(struct rollout *r, const struct record *rec)
 	struct unit *u = &r->units[rec->unit];
 	u->flags |= UNIT_STAYS;
 	u->touched &= ~(1u << u->step);
-	u->attempt = 1;
-	u->lost = 0;
+	first_attempt(u);
 	u->phase = PHASE_NEXT;
 	if (u->step > 0)
 		u->step--;
@@ -326,6 +332,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 			u->attempt++;
 		u->dir = DIR_DO;
 		u->sure_seq = 0;
+		memset(u->tried, 0, sizeof(u->tried));
 		u->flags &= (uint16_t)~UNIT_MUTED;
 		u->flags |= UNIT_STARTED;
 		break;
@@ -340,8 +347,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		break;
 	case UNIT_UNDOING:
 		u->dir = DIR_UNDO;
-		u->attempt = 1;
-		u->lost = 0;
+		first_attempt(u);
 		/* from the last step that was ever sent: a retry may have begun anew at the first */
 		u->step = u->touched != 0 ? (uint8_t)(31 - __builtin_clz(u->touched)) : 0;
 		if (rec->value != 0)
@@ -358,9 +364,19 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 static int apply_retry(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	if (u->attempt < UINT8_MAX) {
+	if (u->step >= PROFILE_STEPS_MAX)
+		return -EUCLEAN;
+	if (rec->code >= RETRY_CAUSE && u->tried[u->step] < UINT8_MAX)
+		u->tried[u->step]++;
+	if (rec->code == RETRY_FROM) {
+		if (rec->value < 0 || rec->value > u->step)
+			return -EUCLEAN;
+		u->step = (uint8_t)rec->value;
+		first_attempt(u);
+	} else if (u->attempt < UINT8_MAX) {
 		u->attempt++;
-		u->lost += rec->code != 0;
+		u->lost += rec->code == RETRY_LOST;
+		u->spared += rec->code == RETRY_CAUSE;
 	}
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;

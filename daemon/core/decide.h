@@ -16,7 +16,7 @@ enum event_kind {
 	EVENT_RECOVERED, /* after a restart: the journal is folded, nothing is known of the world yet */
 	EVENT_FACTS,     /* facts of a set or balancer were replaced (facts_* fields are already new) */
 	EVENT_GATE,      /* answer to EFFECT_GATE */
-	EVENT_ASKED,     /* answer to EFFECT_ASK: OK = done already */
+	EVENT_ASKED,     /* answer to EFFECT_ASK: OK = done already, or nothing to undo */
 	EVENT_CAPTURED,  /* answer to EFFECT_CAPTURE: text is the captures as JSON */
 	EVENT_ACTED,     /* answer to EFFECT_ACT */
 	EVENT_VERIFIED,  /* answer to EFFECT_VERIFY */
@@ -52,6 +52,8 @@ struct event {
 	enum result result;
 	int64_t value;
 	const char *text;    /* for people, or a capture; borrowed */
+	uint8_t causes;      /* ACTED, VERIFIED, CAPTURED, if FAILED: bits of the step's rows of on_failure whose match fits */
+	const char *output;  /* ACTED, if FAILED: the end of what the program printed; borrowed; NULL: nothing */
 	enum command_verb verb;
 	const char *actor, *reason; /* COMMAND */
 	uint16_t host;       /* NEW_ROW */
@@ -61,7 +63,7 @@ struct event {
 enum effect_kind {
 	EFFECT_GATE,    /* look at the world anew, then ask the stage's `before` probes for this unit */
 	EFFECT_OBSERVE, /* look at the world anew */
-	EFFECT_ASK,     /* the step's done_when; verify where it has none */
+	EFFECT_ASK,     /* the step's done_when; verify where it has none; on the way back its undo's unless */
 	EFFECT_CAPTURE, /* the step's captures and baseline */
 	EFFECT_ACT,
 	EFFECT_VERIFY,  /* the step's verify until it holds or its time is over; with resolve: done_when or verify, once */

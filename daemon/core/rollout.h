@@ -64,6 +64,9 @@ struct unit {
 	uint8_t result;     /* enum result: the worst of the lanes that answered */
 	uint16_t flags;     /* enum unit_flag */
 	uint8_t lost;       /* attempts of the step at hand that do not count: the answer was lost, or the database was */
+	uint8_t spared;     /* those that do not count because a row of on_failure had it tried again */
+	uint8_t causes;     /* bits of rows of on_failure: they fit what the action at hand printed when it failed */
+	uint8_t tried[PROFILE_STEPS_MAX]; /* how often a row of on_failure had each step tried again, since the start or a person's retry */
 	uint64_t last_seq;  /* newest record of this unit */
 	uint64_t sure_seq;  /* what was verified in its window was so at that record: its opening, or when it was asked again; 0: to be asked */
 	int64_t since_ms;   /* wall: of the state */
@@ -225,7 +228,7 @@ struct rollout {
 	uint32_t next_place;      /* spreads lanes over nodes */
 };
 
-/* What an action, a question or a check came to. In the journal as `code` of ACTED. */
+/* What an action, a question or a check came to. In the journal as the lower byte of `code` of ACTED; the upper one has the causes that fit. */
 enum result {
 	RESULT_OK = 0,
 	RESULT_FAILED = 1,
@@ -235,6 +238,9 @@ enum result {
 
 /* `code` of STEP. */
 enum step_end { STEP_VERIFIED = 0, STEP_SKIPPED = 1, STEP_ADOPTED = 2, STEP_APPROVED = 3, STEP_UNDONE = 4 };
+
+/* `code` of RETRY. CAUSE, FROM: by a row of on_failure; FROM: value is the earlier step it goes on from. */
+enum retry_kind { RETRY_OWN = 0, RETRY_LOST = 1, RETRY_CAUSE = 2, RETRY_FROM = 3 };
 
 /* `code` of HOST. */
 enum host_change { HOST_FIRST = 0, HOST_OTHER = 1, HOST_RESTARTED = 2 };

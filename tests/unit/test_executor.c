@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Actions at a site that is not there: a journal that an earlier life left, the real engine and executor, and a configuration without nodes. */
 #include "daemon/act.h"
+#include "daemon/causes.h"
 #include "daemon/config.h"
 #include "daemon/executor.h"
 #include "daemon/io/conf.h"
@@ -206,9 +207,39 @@ static void a_program_has_done_what_its_output_says(void **state)
 	}
 }
 
+/* What is said of a failure, and what the program printed: each line by itself. */
+static void a_failure_is_known_by_what_is_said(void **state)
+{
+	(void)state;
+	static struct step step = { .n_causes = 3, .causes = { { .match = (char *)(uintptr_t)"^ERROR: lock timeout$" }, { .match = (char *)(uintptr_t)"^exit 3" }, { 0 } } };
+	assert_int_equal(causes_fit(&step, NULL, "begin\nERROR: lock timeout\nrollback\n"), 1 | 4);
+	assert_int_equal(causes_fit(&step, "exit 3: rollback", "begin\nno ERROR: lock timeout\n"), 2 | 4);
+	assert_int_equal(causes_fit(&step, NULL, NULL), 4);
+}
+
+static void the_end_of_a_report_is_kept(void **state)
+{
+	(void)state;
+	static char out[2 * CAUSES_OUTPUT_MAX];
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = "four\n"[i % 5];
+	char *kept = causes_output(out, sizeof(out));
+	assert_in_range(strlen(kept), CAUSES_OUTPUT_MAX - 5, CAUSES_OUTPUT_MAX);
+	assert_true(strncmp(kept, "four\n", 5) == 0);
+	free(kept);
+	for (size_t i = 0; i < sizeof(out); i++)
+		out[i] = "\xe2\x82\xac"[i % 3]; /* one line, of characters of three bytes */
+	kept = causes_output(out, sizeof(out));
+	assert_in_range(strlen(kept), CAUSES_OUTPUT_MAX - 3, CAUSES_OUTPUT_MAX);
+	assert_true(strncmp(kept, "\xe2\x82\xac", 3) == 0);
+	free(kept);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_failure_is_known_by_what_is_said),
+		cmocka_unit_test(the_end_of_a_report_is_kept),
 		cmocka_unit_test(a_node_that_is_gone_has_not_failed),
 		cmocka_unit_test(a_program_has_done_what_its_output_says),
 	};

@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What happens after a failure, and the way back: the rules over a small made-up world, which is also left and taken up again at every
+ * batch of records. Nothing here is of a real system: a stop, a dump, a migration and a start, each with a step or two.
+ */
+#include "daemon/core/decide.h"
+#include "daemon/core/facts.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NAME(text) ((char *)(uintptr_t)(text))
+
+enum { DOWN, DUMP, MIGRATE, UP, STAGES };
+enum { STEPS = 3, QUEUE = 64, JOURNAL = 4096, TURNS = 2000 };
+
+static struct set set = { .name = NAME("cluster"), .from = SET_CLUSTER };
+static struct step steps[STAGES][STEPS];
+static struct stage stages[STAGES];
+static const struct profile profile = { .set_node = -1, .set_tenants = -1, .sets = &set, .n_sets = 1, .stages = stages, .n_stages = STAGES };
+
+/* What the world says to an action or a question; *causes and *text may be set. */
+typedef enum result says_fn(const struct effect *e, uint8_t *causes, const char **text);
+
+static struct {
+	struct rollout *r;
+	struct out out;
+	uint64_t now, seen;       /* boot ms; the seq of the newest action that was carried out */
+	struct effect queue[QUEUE];
+	size_t n_queue;
+	struct record journal[JOURNAL];
+	size_t n_journal;
+	unsigned batches, crash_at, crashes; /* crash_at: after that batch; 0: never */
+	says_fn *says;
+	bool applied[STAGES][STEPS];
+	unsigned did[STAGES][STEPS], undid[STAGES][STEPS], captured[STAGES][STEPS], asked[STAGES][STEPS]; /* how often */
+} w;
+
+static struct step run_step(const char *name)
+{
+	return (struct step){ .name = NAME(name), .act = { .kind = ACTION_RUN }, .on = { LANE_ON_LOCAL }, .n_on = 1, .resolve = RESOLVE_RERUN };
+}
+
+static struct step undone_step(const char *name)
+{
+	struct step step = run_step(name);
+	step.has_undo = true;
+	step.undo.kind = ACTION_RUN;
+	return step;
+}
+
+static const struct step *step_of(const struct effect *e)
+{
+	return &steps[w.r->units[e->unit].stage][e->step];
+}
+
+static uint8_t stage_of(const struct effect *e)
+{
+	return w.r->units[e->unit].stage;
+}
+
+/* ---- the journal, and a life that begins anew from it ---- */
+
+static void journal_keep(const struct record *rec)
+{
+	assert_in_range(w.n_journal, 0, JOURNAL - 1);
+	struct record *kept = &w.journal[w.n_journal++];
+	*kept = *rec;
+	kept->text = rec->text != NULL ? strdup(rec->text) : NULL;
+	kept->actor = NULL;
+}
+
+static struct rollout *fold(void)
+{
+	struct rollout *r = rollout_new(&profile, 1);
+	for (size_t i = 0; i < w.n_journal; i++)
+		assert_int_equal(rollout_apply(r, &w.journal[i]), 0);
+	return r;
+}
+
+static void tell(struct event ev);
+
+static void crash(void)
+{
+	w.crashes++;
+	w.n_queue = 0;
+	rollout_free(w.r);
+	w.r = fold();
+	w.r->now = w.now;
+	rollout_recovered(w.r);
+	struct record rec = { .kind = RECORD_EPOCH, .unit = RECORD_NO_UNIT, .seq = w.r->seq + 1, .boot_ms = w.now, .epoch = w.r->epoch + 1 };
+	assert_int_equal(rollout_apply(w.r, &rec), 0);
+	journal_keep(&rec);
+	tell((struct event){ .kind = EVENT_RECOVERED });
+}
+
+static void tell(struct event ev)
+{
+	ev.boot_ms = w.now += 10;
+	ev.wall_ms = 1700000000000 + (int64_t)w.now;
+	out_reset(&w.out);
+	decide(w.r, &ev, &w.out);
+	for (size_t i = 0; i < w.out.n_records; i++)
+		journal_keep(&w.out.records[i]);
+	for (size_t i = 0; i < w.out.n_effects; i++) {
+		assert_in_range(w.n_queue, 0, QUEUE - 1);
+		w.queue[w.n_queue++] = w.out.effects[i];
+	}
+	const char *what = "";
+	struct rollout *other = fold();
+	if (!rollout_same(w.r, other, &what))
+		fail_msg("the fold is another state: %s", what);
+	rollout_free(other);
+	w.batches += w.out.n_records > 0;
+	if (w.out.n_records > 0 && w.batches == w.crash_at)
+		crash();
+}
+
+/* ---- the world ---- */
+
+static void observe(void)
+{
+	for (size_t i = 0; i < 8; i++)
+		w.r->facts.rows_at[i] = w.r->facts.servers_at[i] = w.now += 5;
+	tell((struct event){ .kind = EVENT_FACTS });
+}
+
+/* Carried out once, however often it is asked for. */
+static void carry_out(const struct effect *e, enum result result)
+{
+	if (e->seq <= w.seen)
+		return;
+	w.seen = e->seq;
+	bool undo = e->dir == DIR_UNDO;
+	if (undo)
+		w.undid[stage_of(e)][e->step]++;
+	else
+		w.did[stage_of(e)][e->step]++;
+	if (result == RESULT_OK)
+		w.applied[stage_of(e)][e->step] = !undo;
+}
+
+static void answer(const struct effect *e)
+{
+	static const enum event_kind kinds[] = { [EFFECT_GATE] = EVENT_GATE, [EFFECT_ASK] = EVENT_ASKED, [EFFECT_CAPTURE] = EVENT_CAPTURED,
+		[EFFECT_ACT] = EVENT_ACTED, [EFFECT_VERIFY] = EVENT_VERIFIED, [EFFECT_ORPHANS] = EVENT_ORPHANS, [EFFECT_RECHECK] = EVENT_RECHECKED };
+	struct event ev = { .kind = kinds[e->kind], .unit = e->unit, .step = e->step, .lane = e->lane, .dir = e->dir, .attempt = e->attempt, .seq = e->seq };
+	ev.text = e->kind == EFFECT_CAPTURE ? "{}" : "it is so";
+	if (w.says != NULL)
+		ev.result = w.says(e, &ev.causes, &ev.text);
+	if (e->kind == EFFECT_ASK)
+		w.asked[stage_of(e)][e->step]++;
+	if (e->kind == EFFECT_CAPTURE)
+		w.captured[stage_of(e)][e->step]++;
+	if (e->kind == EFFECT_ACT)
+		carry_out(e, ev.result);
+	tell(ev);
+}
+
+/* Until nothing is asked and no time is waited for. */
+static void play(void)
+{
+	for (unsigned turns = 0; turns < TURNS; turns++) {
+		if (w.n_queue == 0 && w.out.wake_at == 0)
+			return;
+		if (w.n_queue == 0) {
+			w.now = w.out.wake_at > w.now ? w.out.wake_at : w.now;
+			tell((struct event){ .kind = EVENT_TICK });
+			continue;
+		}
+		struct effect e = w.queue[0];
+		memmove(w.queue, w.queue + 1, --w.n_queue * sizeof(e));
+		if (e.kind == EFFECT_OBSERVE)
+			observe();
+		else if (e.kind != EFFECT_ACK && e.kind != EFFECT_ENDED && e.kind != EFFECT_ASSERT)
+			answer(&e);
+	}
+	fail_msg("it never comes to rest");
+}
+
+static void command(enum command_verb verb, uint32_t unit)
+{
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = verb, .unit = unit, .actor = "uid=0" });
+}
+
+static bool noted(enum record_kind kind, const char *text)
+{
+	for (size_t i = 0; i < w.n_journal; i++)
+		if (w.journal[i].kind == kind && w.journal[i].text != NULL && strstr(w.journal[i].text, text) != NULL)
+			return true;
+	return false;
+}
+
+static void begin(says_fn *says, unsigned crash_at)
+{
+	struct record start[] = { { .kind = RECORD_START, .unit = RECORD_NO_UNIT }, { .kind = RECORD_ROW, .text = "name=cluster\n" },
+		{ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT } };
+	w.now = 1000;
+	w.says = says;
+	w.crash_at = crash_at;
+	w.r = rollout_new(&profile, 1);
+	for (size_t i = 0; i < 3; i++) {
+		start[i].seq = i + 1;
+		start[i].boot_ms = w.now;
+		assert_int_equal(rollout_apply(w.r, &start[i]), 0);
+		journal_keep(&start[i]);
+	}
+	rollout_recovered(w.r);
+	tell((struct event){ .kind = EVENT_TICK });
+	play();
+}
+
+static void end(void)
+{
+	for (size_t i = 0; i < w.n_journal; i++)
+		free((char *)(uintptr_t)w.journal[i].text);
+	out_done(&w.out);
+	rollout_free(w.r);
+	memset(&w, 0, sizeof(w));
+}
+
+static int setup(void **state)
+{
+	static const char *const names[] = { "down", "dump", "migrate", "up" };
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	memset(steps, 0, sizeof(steps));
+	for (size_t s = 0; s < STAGES; s++)
+		stages[s] = (struct stage){ .name = NAME(names[s]), .fence = -1, .steps = steps[s], .n_steps = 1, .needs = s > 0 ? 1u << (s - 1) : 0 };
+	steps[DOWN][0] = undone_step("stop");
+	steps[DUMP][0] = run_step("dump");
+	steps[MIGRATE][0] = run_step("backup");
+	steps[MIGRATE][1] = undone_step("schema");
+	stages[MIGRATE].n_steps = 2;
+	steps[UP][0] = run_step("start");
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	end();
+	return 0;
+}
+
+/* ---- rows of on_failure ---- */
+
+static bool is_do(const struct effect *e, enum effect_kind kind, uint8_t stage, uint16_t step)
+{
+	return e->kind == kind && e->dir == DIR_DO && stage_of(e) == stage && e->step == step;
+}
+
+/* The migration fails; the first row fits, the second does not. */
+static enum result schema_fails(const struct effect *e, uint8_t *causes, const char **text)
+{
+	if (!is_do(e, EFFECT_ACT, MIGRATE, 1))
+		return RESULT_OK;
+	*causes = 1;
+	*text = "exit 1: it is locked\nmuch more";
+	return RESULT_FAILED;
+}
+
+static void a_cause_is_tried_again_so_often_and_no_more(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_RETRY, .max = 3, .wait_ms = 60000, .hint = NAME("end the other one") };
+	steps[MIGRATE][1].n_causes = 1;
+	steps[MIGRATE][1].retry = 1; /* comes after, and is not used up by it */
+	begin(schema_fails, 0);
+	assert_int_equal(w.did[MIGRATE][1], 1 + 3 + 1);
+	assert_in_range(w.now, 3 * 60000, 4 * 60000);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_true(noted(RECORD_RETRY, "exit 1: it is locked; end the other one; again, 3 of 3\nmuch more"));
+	assert_false(noted(RECORD_UNIT, "end the other one")); /* of the row that was used up */
+	command(COMMAND_RETRY, MIGRATE);
+	play();
+	assert_int_equal(w.did[MIGRATE][1], 5 + 3 + 1); /* by a person's word it counts anew */
+}
+
+/* Each crash may lose an answer, and what is tried again is known from the journal alone. */
+static void tries_by_a_cause_are_counted_over_a_crash(void **state)
+{
+	(void)state;
+	for (unsigned at = 1; at < 40; at++) {
+		steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_RETRY, .max = 3 };
+		steps[MIGRATE][1].n_causes = 1;
+		begin(schema_fails, at);
+		assert_int_equal(w.did[MIGRATE][1], 1 + 3);
+		assert_int_equal(w.r->units[MIGRATE].tried[1], 3);
+		bool was_last = w.crashes == 0;
+		end();
+		if (was_last)
+			return;
+	}
+	fail_msg("there is no last batch");
+}
+
+static void the_first_row_that_fits_counts(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_HOLD, .hint = NAME("look") };
+	steps[MIGRATE][1].causes[1] = (struct cause){ .what = CAUSE_UNDO };
+	steps[MIGRATE][1].n_causes = 2;
+	steps[MIGRATE][1].retry = 5;
+	begin(schema_fails, 0);
+	assert_int_equal(w.did[MIGRATE][1], 1);
+	assert_int_equal(w.undid[MIGRATE][1], 0);
+	assert_true(noted(RECORD_UNIT, "exit 1: it is locked; look\nmuch more"));
+}
+
+static enum result nobody_knows_why(const struct effect *e, uint8_t *causes, const char **text)
+{
+	enum result result = schema_fails(e, causes, text);
+	*causes = 0;
+	return result;
+}
+
+/* A row without a match fits what nobody foresaw; one with another match does not. */
+static void what_no_row_names_is_undone_by_the_one_for_all(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_HOLD };
+	steps[MIGRATE][1].causes[1] = (struct cause){ .what = CAUSE_UNDO };
+	steps[MIGRATE][1].n_causes = 2;
+	begin(nobody_knows_why, 0);
+	assert_int_equal(w.undid[MIGRATE][1], 1);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+}
+
+/* Fails until the step before has run twice. */
+static enum result needs_the_step_before(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)text;
+	bool fails = is_do(e, EFFECT_VERIFY, MIGRATE, 1) && w.did[MIGRATE][0] < 2;
+	*causes = fails;
+	return fails || (is_do(e, EFFECT_ASK, MIGRATE, 0)) ? RESULT_FAILED : RESULT_OK;
+}
+
+static void again_goes_on_from_an_earlier_step(void **state)
+{
+	(void)state;
+	steps[MIGRATE][0].captures[0] = (struct capture){ .name = NAME("before"), .probe = NAME("p") };
+	steps[MIGRATE][0].n_captures = 1;
+	steps[MIGRATE][0].skip_if_done = true;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("gone"), .what = CAUSE_AGAIN, .from = 0, .max = 1 };
+	steps[MIGRATE][1].n_causes = 1;
+	begin(needs_the_step_before, 0);
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+	assert_int_equal(w.did[MIGRATE][0], 2);
+	assert_int_equal(w.did[MIGRATE][1], 2);
+	assert_int_equal(w.captured[MIGRATE][0], 1); /* what was there before is not what is there now */
+	assert_int_equal(w.asked[MIGRATE][0], 2);
+	assert_true(noted(RECORD_RETRY, "again from backup, 1 of 1"));
+}
+
+static enum result never_gets_by(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)text;
+	*causes = is_do(e, EFFECT_VERIFY, MIGRATE, 1);
+	return *causes ? RESULT_FAILED : RESULT_OK;
+}
+
+/* The step that it goes back to is finished well each time: that is no reason to count anew. */
+static void again_ends_too(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("gone"), .what = CAUSE_AGAIN, .from = 0, .max = 2 };
+	steps[MIGRATE][1].n_causes = 1;
+	begin(never_gets_by, 0);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_int_equal(w.did[MIGRATE][0], 3);
+}
+
+static enum result leaves_statements_behind(const struct effect *e, uint8_t *causes, const char **text)
+{
+	if (is_do(e, EFFECT_VERIFY, MIGRATE, 1))
+		return RESULT_FAILED;
+	return schema_fails(e, causes, text);
+}
+
+/* Between the failure and what is done about it stand questions; what the program printed is known by then from the journal alone. */
+static void a_cause_is_remembered_over_a_crash(void **state)
+{
+	(void)state;
+	for (unsigned at = 0; at < 12; at++) {
+		steps[MIGRATE][1].has_orphans = true;
+		steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_HOLD, .hint = NAME("end the other one") };
+		steps[MIGRATE][1].n_causes = 1;
+		steps[MIGRATE][1].retry = 3;
+		begin(leaves_statements_behind, at);
+		assert_int_equal(w.did[MIGRATE][1], 1);
+		assert_true(noted(RECORD_UNIT, "end the other one"));
+		end();
+	}
+}
+
+static void what_a_failed_program_printed_is_kept(void **state)
+{
+	(void)state;
+	begin(schema_fails, 0);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	const struct unit *u = &w.r->units[MIGRATE];
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(u->phase, PHASE_ACT);
+	w.n_queue = 0;
+	tell((struct event){ .kind = EVENT_ACTED, .unit = MIGRATE, .step = 1, .attempt = u->attempt, .lane = u->lane[0], .seq = u->intent[0],
+		.result = RESULT_FAILED, .text = "exit 3", .output = "row 5 of files: no owner\n" });
+	assert_true(noted(RECORD_OUTPUT, "row 5 of files"));
+}
+
+/* ---- unless ---- */
+
+static enum result fails_and_is_undone(const struct effect *e, uint8_t *causes, const char **text)
+{
+	static unsigned unknown;
+	if (e->kind == EFFECT_ASK && e->dir == DIR_UNDO && e->step == 1) {
+		*text = "level: it is the old one";
+		if (step_of(e)->undo_takes_ms == 1)
+			return RESULT_FAILED;
+		return unknown++ % 2 == 0 ? RESULT_UNKNOWN : RESULT_OK;
+	}
+	return schema_fails(e, causes, text);
+}
+
+static void what_is_as_before_is_not_undone(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].on_failure = FAILURE_UNDO;
+	steps[MIGRATE][1].n_undo_unless = 1;
+	begin(fails_and_is_undone, 0);
+	assert_int_equal(w.asked[MIGRATE][1], 2); /* nobody could say at first */
+	assert_int_equal(w.undid[MIGRATE][1], 0);
+	assert_int_equal(w.r->units[MIGRATE].touched, 0);
+	assert_true(noted(RECORD_STEP, "nothing to undo: level: it is the old one"));
+}
+
+static void what_is_not_as_before_is_undone(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].on_failure = FAILURE_UNDO;
+	steps[MIGRATE][1].n_undo_unless = 1;
+	steps[MIGRATE][1].undo_takes_ms = 1; /* see above */
+	begin(fails_and_is_undone, 0);
+	assert_int_equal(w.asked[MIGRATE][1], 1);
+	assert_int_equal(w.undid[MIGRATE][1], 1);
+	assert_int_equal(w.r->units[MIGRATE].touched, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_cause_is_tried_again_so_often_and_no_more, setup, teardown),
+		cmocka_unit_test_setup_teardown(tries_by_a_cause_are_counted_over_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_first_row_that_fits_counts, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_no_row_names_is_undone_by_the_one_for_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(again_goes_on_from_an_earlier_step, setup, teardown),
+		cmocka_unit_test_setup_teardown(again_ends_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cause_is_remembered_over_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_a_failed_program_printed_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_as_before_is_not_undone, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_not_as_before_is_undone, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
