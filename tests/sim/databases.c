@@ -22,18 +22,18 @@ static unsigned host_of(const struct rollout *r, const struct unit *u)
 	return number < WORLD_HOSTS ? number : 0;
 }
 
-static bool writes(const struct step *step, const struct action *act)
+static bool writes(const struct sim *s, const struct rollout *r, const struct unit *u, const struct action *act)
 {
-	(void)step;
+	if (s->world.plain != NULL)
+		return act->kind == ACTION_RUN && world_node(&s->world, r, u->row) == NULL;
 	return act->kind == ACTION_RUN && strstr(act->argv[0], "param.sbin") != NULL && strstr(act->argv[0], "reloadconfiguration") == NULL;
 }
 
-const struct world_host *databases_refuse(const struct sim *s, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act,
-	uint64_t since)
+const struct world_host *databases_refuse(const struct sim *s, const struct rollout *r, const struct unit *u, const struct action *act, uint64_t since)
 {
 	const struct world *w = &s->world;
 	unsigned mine = host_of(r, u);
-	for (unsigned i = 0; i < WORLD_HOSTS && writes(step, act); i++) {
+	for (unsigned i = 0; i < w->n_hosts && writes(s, r, u, act); i++) {
 		const struct world_host *host = &w->hosts[i];
 		if ((i == 0 || i == mine) && (is_away(w, i) || w->now < host->read_only_until || (since != 0 && host->gone_at >= since)))
 			return host;
@@ -45,7 +45,7 @@ bool databases_answer(const struct sim *s, const struct rollout *r, const struct
 {
 	if (probe->kind != PROBE_SQL || strncmp(probe->target, "replicas:", 9) == 0)
 		return true;
-	unsigned host = strncmp(probe->target, "host:", 5) == 0 ? host_of(r, u) : 0;
+	unsigned host = s->world.n_hosts > 1 && strncmp(probe->target, "host:", 5) == 0 ? host_of(r, u) : 0;
 	if (!is_away(&s->world, host))
 		return true;
 	*cause = s->world.hosts[host].cause;
@@ -55,7 +55,7 @@ bool databases_answer(const struct sim *s, const struct rollout *r, const struct
 void databases_look(struct sim *s, struct daemon *d)
 {
 	struct rollout *r = engine_rollout(d->engine);
-	for (unsigned i = 0; i < WORLD_HOSTS; i++) {
+	for (unsigned i = 0; i < s->world.n_hosts; i++) {
 		struct world_host *host = &s->world.hosts[i];
 		bool away = is_away(&s->world, i);
 		char which[32];
@@ -119,7 +119,9 @@ static void forgets(struct sim *s, unsigned host, uint32_t a, uint32_t b, uint16
 
 void databases_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b, uint16_t cause)
 {
-	unsigned host = a % WORLD_HOSTS;
+	if (s->world.n_hosts == 0)
+		return;
+	unsigned host = a % s->world.n_hosts;
 	if (kind == TROUBLE_DATABASE) {
 		goes(s, host, 200 + b % 90000, b % 2 == 0, cause);
 	} else if (kind == TROUBLE_READ_ONLY) {

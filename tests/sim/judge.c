@@ -29,8 +29,9 @@ static bool unit_cites(const struct sim *s, uint32_t unit)
 static bool node_cites(const struct sim *s, const struct rollout *r, uint32_t unit)
 {
 	uint32_t row = r->units[unit].row;
+	bool is_node = world_node(&s->world, r, row) != NULL;
 	for (uint32_t i = 0; i < r->n_units; i++)
-		if (r->units[i].row == row && r->units[i].state == UNIT_PARKED && r->rows[row].set == 1 && unit_cites(s, i))
+		if (r->units[i].row == row && r->units[i].state == UNIT_PARKED && is_node && unit_cites(s, i))
 			return true;
 	return unit_cites(s, unit);
 }
@@ -48,8 +49,8 @@ static bool person_said(const struct sim *s, enum record_kind kind, unsigned cod
 /* A node that is away stops nobody, and nobody has to say so. */
 static bool is_fenced(const struct sim *s, const struct rollout *r, uint32_t unit)
 {
-	const struct row *row = &r->rows[r->units[unit].row];
-	return r->units[unit].state == UNIT_FENCED && row->set == 1 && s->world.nodes[row->rank].cause != 0;
+	const struct world_node *node = world_node(&s->world, r, r->units[unit].row);
+	return r->units[unit].state == UNIT_FENCED && node != NULL && node->cause != 0;
 }
 
 static bool gave_up(const struct sim *s, const struct rollout *r)
@@ -79,7 +80,8 @@ static uint64_t goal(const struct sim *s)
 	static uint64_t known[WORLD_NODES][WORLD_SCHEMATA];
 	uint32_t nodes = s->options.nodes, schemata = s->options.schemata;
 	if (known[nodes][schemata] == 0) {
-		struct sim_options o = { .seed = 1, .nodes = nodes, .schemata = schemata, .profile_text = s->options.profile_text, .approve = true };
+		struct sim_options o = { .seed = 1, .nodes = nodes, .schemata = schemata, .profile_text = s->options.profile_text, .profile = s->options.profile,
+			.params = s->options.params, .approve = true };
 		struct sim *plain = sim_new(&o);
 		sim_start(plain, NULL, NULL, false);
 		sim_run_until(plain, 4 * 3600 * 1000);
@@ -98,9 +100,10 @@ static void judge_done(struct sim *s, const struct rollout *r)
 	world_check_done(&s->world, r);
 	for (uint32_t n = 0; n < s->world.n_nodes; n++)
 		by_hand |= s->world.nodes[n].rewritten != 0;
-	for (int p = 0; p < WORLD_PROCESSES; p++)
-		for (uint32_t n = 0; n < s->world.n_nodes; n++)
-			by_hand |= s->world.hand[0][p][n] || s->world.hand[1][p][n] || s->world.now < s->world.forgot_until[0][p] || s->world.now < s->world.forgot_until[1][p];
+	for (uint32_t b = 0; b < s->world.n_balancers; b++)
+		for (int p = 0; p < WORLD_PROCESSES; p++)
+			for (uint32_t n = 0; n < s->world.n_nodes; n++)
+				by_hand |= s->world.hand[b][p][n] || s->world.now < s->world.forgot_until[b][p];
 	if (s->troubles.n > 0 && !by_hand && world_digest(&s->world, s->options.nodes, s->options.schemata) != goal(s))
 		world_broken(&s->world, "done, and the world is not as without troubles");
 }
@@ -114,15 +117,15 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 	if (why.kind == WHY_FAILED)
 		return unit_cites(s, why.other);
 	for (size_t b = 0; b < r->profile->n_balancers; b++)
-		for (uint32_t n = 0; n < s->options.nodes; n++)
+		for (uint32_t n = 0; r->profile->set_node >= 0 && n < r->n_set_rows[r->profile->set_node]; n++)
 			if (r->wants[b][n].contested)
 				return true; /* a hold of its own in `status` */
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		if (line_changed(r, i) != NULL)
 			return true; /* the same, of a file */
 		enum why_kind kind = r->live[i].why.kind;
-		const struct row *row = &r->rows[r->units[i].row];
-		if (kind == WHY_PLACE && row->set == 2 && (s->world.schemata[row->rank].late || s->world.schemata[row->rank].lost))
+		const struct world_schema *schema = world_schema(&s->world, r, r->units[i].row);
+		if (kind == WHY_PLACE && schema != NULL && (schema->late || schema->lost))
 			return true; /* made on the old fleet when its last node was on its way */
 		if (kind == WHY_CONTESTED || kind == WHY_APPROVAL || (kind == WHY_CHECK && is_signed(s, r->live[i].text)))
 			return true;

@@ -7,6 +7,7 @@
 #include "sim.h"
 
 #include "ask.h"
+#include "plain.h"
 #include "sim_parts.h"
 
 #include <errno.h>
@@ -83,14 +84,14 @@ static void check_admit(struct sim *s, const struct record *rec)
 {
 	enum { KNOWN_MS = 16000 };
 	const struct rollout *r = sim_rollout(s);
-	if (rec->kind != RECORD_ADMIT || r == NULL || rec->unit >= r->n_units || !rollout_stage(r, &r->units[rec->unit])->has_window)
+	if (s->world.plain != NULL || rec->kind != RECORD_ADMIT || r == NULL || rec->unit >= r->n_units || !rollout_stage(r, &r->units[rec->unit])->has_window)
 		return;
 	for (uint32_t n = 0; n < s->world.n_nodes; n++) {
 		const struct world_node *node = &s->world.nodes[n];
 		bool lost = !node->is_new && (node->rewritten & LINE_REDIRECT) != 0 && node->running && node->down_until < node->rewritten_at && !node->away;
 		bool ours = false;
 		for (uint32_t i = 0; i < r->n_units; i++)
-			ours |= r->rows[r->units[i].row].set == 1 && r->rows[r->units[i].row].rank == n && line_is_ours(r, i, 1);
+			ours |= world_node(&s->world, r, r->units[i].row) == node && line_is_ours(r, i, 1);
 		if (lost && ours && s->world.now > node->rewritten_at + KNOWN_MS)
 			world_broken(&s->world, "I3: %s is taken up, and %s has lost its redirect", r->rows[r->units[rec->unit].row].name, node->name);
 	}
@@ -221,7 +222,10 @@ struct sim *sim_new(const struct sim_options *options)
 	if (options->troubles != NULL)
 		s->troubles = *options->troubles;
 	s->random = options->seed * 2862933555777941757u + 3037000493u;
-	world_init(&s->world, options->nodes, options->schemata, options->seed);
+	if (options->profile != NULL)
+		s->world.plain = plain_new(&s->world, options);
+	else
+		world_init(&s->world, options->nodes, options->schemata, options->seed);
 	s->world.now = 1000;
 	s->watching = true;
 	sim_later(s, 500, THING_WATCH);
@@ -239,6 +243,7 @@ void sim_free(struct sim *s)
 	daemon_free(s->daemon);
 	daemon_free(s->zombie);
 	rollout_free(s->shadow);
+	world_done(&s->world);
 	for (size_t i = 0; i < s->n_journal; i++) {
 		free((void *)(uintptr_t)s->journal[i].text);
 		free((void *)(uintptr_t)s->journal[i].actor);
@@ -304,7 +309,7 @@ static void journal_lose(struct sim *s)
 /* What a balancer forgot stays so while nobody is there to put it back. */
 static void forgotten(struct sim *s, uint64_t from, uint64_t until)
 {
-	for (int b = 0; b < WORLD_BALANCERS; b++)
+	for (uint32_t b = 0; b < s->world.n_balancers; b++)
 		for (int p = 0; p < WORLD_PROCESSES; p++)
 			if (s->world.forgot_until[b][p] >= from)
 				s->world.forgot_until[b][p] = until;
@@ -526,7 +531,7 @@ void sim_command(struct sim *s, enum command_verb verb, const char *unit)
 	}
 	if (verb == COMMAND_RESUME && r->paused_now)
 		world_seen(&s->world, -1);
-	if (verb == COMMAND_RETRY && ev.unit < r->n_units && r->units[ev.unit].state != UNIT_RUNNING && r->rows[r->units[ev.unit].row].set == 2)
+	if (verb == COMMAND_RETRY && ev.unit < r->n_units && r->units[ev.unit].state != UNIT_RUNNING && world_schema(&s->world, r, r->units[ev.unit].row) != NULL)
 		world_seen(&s->world, (int32_t)r->rows[r->units[ev.unit].row].rank);
 	s->answer[0] = '\0';
 	engine_command(s->daemon->engine, &ev, NULL, on_answered, s);
@@ -539,12 +544,9 @@ const char *sim_answer(struct sim *s)
 	return s->answer;
 }
 
-void sim_start(struct sim *s, const char *until, const char *const *skip, bool on_failure_continue)
+/* The params and rows of an OX site. */
+static size_t ox_rows(const struct sim *s, struct engine_row *rows, char (*columns)[96])
 {
-	static const char *const params[] = { "from", "7.10.5", "to", "7.10.6", "package", "7.10.6-44", "new_fleet", "oxserver-7106", "redirect",
-		"https://wwwxyz.example.com", "soak", "10s", "settle", "10s", NULL };
-	struct engine_row rows[WORLD_NODES + WORLD_SCHEMATA];
-	char columns[WORLD_NODES + WORLD_SCHEMATA][64];
 	size_t n = 0;
 	uint32_t tenants = s->troubles.n > 0 ? 100 : 0; /* room for those that somebody makes meanwhile */
 	for (uint32_t i = 0; i < s->world.n_schemata; i++)
@@ -559,7 +561,18 @@ void sim_start(struct sim *s, const char *until, const char *const *skip, bool o
 		rows[n] = (struct engine_row){ .set = 2, .columns = columns[n], .weight = schema->tenants, .host = schema->host,
 			.class_ = schema->tenants == 0 ? 4 : CLASS_OLD };
 	}
-	struct engine_start start = { .text = s->options.profile_text, .params = params, .rows = rows, .n_rows = n, .until = until, .skip = skip,
+	return n;
+}
+
+void sim_start(struct sim *s, const char *until, const char *const *skip, bool on_failure_continue)
+{
+	static const char *const params[] = { "from", "7.10.5", "to", "7.10.6", "package", "7.10.6-44", "new_fleet", "oxserver-7106", "redirect",
+		"https://wwwxyz.example.com", "soak", "10s", "settle", "10s", NULL };
+	struct engine_row rows[WORLD_NODES + WORLD_SCHEMATA];
+	char columns[WORLD_NODES + WORLD_SCHEMATA][96];
+	bool is_ox = s->world.plain == NULL;
+	size_t n = is_ox ? ox_rows(s, rows, columns) : plain_rows(&s->world, rows, columns, WORLD_NODES + WORLD_SCHEMATA);
+	struct engine_start start = { .text = s->options.profile_text, .params = is_ox ? params : s->options.params, .rows = rows, .n_rows = n, .until = until, .skip = skip,
 		.flags = (s->options.approve ? START_APPROVE_ALL : 0u) | (on_failure_continue ? START_CONTINUE : 0u), .actor = "somebody" };
 	struct fail fail = { 0 };
 	if (engine_start(s->daemon->engine, &start, on_answered, s, &fail) != 0)

@@ -14,6 +14,8 @@ struct sim_options {
 	uint32_t nodes, schemata;
 	uint32_t spare;            /* nodes that may be missing without loss of capacity; 0: one */
 	const char *profile_text;
+	const struct profile *profile; /* as it is with these params: the site follows from it (plain.h); NULL: an OX site */
+	const char *const *params;     /* KEY, VALUE ..., NULL */
 	FILE *transcript;          /* NULL: none */
 	const struct troubles *troubles; /* NULL: none; copied */
 	bool person;               /* somebody comes by every half minute and deals with what waits for a person */

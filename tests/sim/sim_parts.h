@@ -90,8 +90,7 @@ void site_watch(struct sim *s);
 void databases_look(struct sim *s, struct daemon *d);
 void databases_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b, uint16_t cause);
 /* What an action needs is not there to be written to, or went away since (0: now only); NULL: it is. */
-const struct world_host *databases_refuse(const struct sim *s, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act,
-	uint64_t since);
+const struct world_host *databases_refuse(const struct sim *s, const struct rollout *r, const struct unit *u, const struct action *act, uint64_t since);
 bool databases_answer(const struct sim *s, const struct rollout *r, const struct unit *u, const struct probe *probe, unsigned *cause);
 
 /* strike.c: troubles, and the person who deals with them */

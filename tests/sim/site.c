@@ -4,16 +4,12 @@
  * daemon that asks again is told the same. Questions are answered with what is true when the answer leaves.
  */
 #include "daemon/core/facts.h"
+#include "plain.h"
 #include "sim_parts.h"
 
 #include <string.h>
 
 enum { LINES_FRESH_MS = 5000, LINES_EVERY_MS = 20000, LINES_NOTICED_MS = 60000 };
-
-static int balancer_index(const struct rollout *r, uint8_t balancer)
-{
-	return strcmp(r->profile->balancers[balancer], "main") == 0 ? 0 : 1;
-}
 
 static const struct step *effect_step(const struct rollout *r, const struct effect *e)
 {
@@ -64,7 +60,8 @@ static struct task *task_find(struct sim *s, uint64_t seq)
 
 static uint32_t reboots(const struct sim *s, const struct rollout *r, int32_t lane)
 {
-	return lane >= 0 && (uint32_t)lane < r->n_rows && r->rows[lane].set == 1 ? s->world.nodes[r->rows[lane].rank].reboots : 0;
+	const struct world_node *node = lane >= 0 && (uint32_t)lane < r->n_rows ? world_node(&s->world, r, (uint32_t)lane) : NULL;
+	return node != NULL ? node->reboots : 0;
 }
 
 static void answer_in(struct sim *s, const struct daemon *d, const struct effect *e, enum result result, uint64_t after)
@@ -99,25 +96,31 @@ static bool world_does(struct sim *s, const struct rollout *r, const struct effe
 
 static void blame(struct sim *s, const struct rollout *r, const struct effect *e, const struct trouble *trouble)
 {
-	const struct row *row = &r->rows[r->units[e->unit].row];
-	uint16_t id = trouble != NULL ? trouble->id : 0;
-	if (row->set == 1 && id != 0)
-		s->world.nodes[row->rank].cause = id;
-	else if (row->set == 2 && id != 0)
-		s->world.schemata[row->rank].cause = id;
+	uint32_t row = r->units[e->unit].row;
+	struct world_node *node = world_node(&s->world, r, row);
+	struct world_schema *schema = world_schema(&s->world, r, row);
+	if (trouble == NULL)
+		return;
+	if (node != NULL)
+		node->cause = trouble->id;
+	else if (schema != NULL)
+		schema->cause = trouble->id;
+	else if (s->world.plain != NULL)
+		plain_blame(&s->world, trouble->id);
 }
 
 /* Its client is gone, the work goes on: nobody will hear of its end. */
 static void haunt(struct sim *s, struct daemon *d, const struct rollout *r, const struct effect *e, enum thing thing, uint64_t after)
 {
-	const struct row *row = &r->rows[r->units[e->unit].row];
+	struct world_schema *schema = world_schema(&s->world, r, r->units[e->unit].row);
 	struct happening *h = sim_later(s, after, thing);
 	h->effect = *e;
 	h->life = 0;
 	h->which = thing == THING_SLOW ? d->life : 0;
-	if (row->set != 2)
+	if (s->world.plain != NULL)
+		plain_haunt(&s->world, r, &r->units[e->unit], effect_step(r, e));
+	if (schema == NULL)
 		return;
-	struct world_schema *schema = &s->world.schemata[row->rank];
 	const struct action *act = effect_action(r, e);
 	schema->locked = act->kind == ACTION_RUN && strstr(act->argv[0], "runupdate") != NULL;
 	schema->haunted_until = s->world.now + after + 60000;
@@ -144,10 +147,13 @@ void site_ghost(struct sim *s, const struct happening *h, bool answer)
 	}
 	if (answer && effect_action(r, e)->kind == ACTION_SERVER && (s->daemon->life != h->which || is_given_up(r, e, effect_action(r, e))))
 		return; /* who waits to set a server is the daemon itself */
-	if (r->rows[r->units[e->unit].row].set == 2)
-		s->world.schemata[r->rows[r->units[e->unit].row].rank].locked = false;
+	struct world_schema *schema = world_schema(&s->world, r, r->units[e->unit].row);
+	if (schema != NULL)
+		schema->locked = false;
 	struct task *t = task_find(s, e->seq);
+	plain_ghost(&s->world, true);
 	bool ok = world_does(s, r, e);
+	plain_ghost(&s->world, false);
 	if (!answer)
 		return;
 	t->result = ok ? RESULT_OK : RESULT_FAILED;
@@ -161,7 +167,7 @@ static void die_sending(struct sim *s, const struct rollout *r, const struct eff
 	const struct action *act = effect_action(r, e);
 	const struct row *row = &r->rows[r->units[e->unit].row];
 	if (act->kind == ACTION_SERVER && !act->restore)
-		world_set_server(&s->world, balancer_index(r, act->balancer), 0, row->rank, act->want, false);
+		world_set_server(&s->world, act->balancer, 0, row->rank, act->want, false);
 	else
 		t->result = world_does(s, r, e) ? RESULT_OK : RESULT_FAILED;
 	t->ends_at = s->world.now + 500;
@@ -179,7 +185,8 @@ static uint64_t over_timeout(const struct step *step, uint32_t more)
 static void let_ghosts_pass(struct sim *s, const struct rollout *r, const struct effect *e)
 {
 	uint32_t row = r->units[e->unit].row;
-	for (size_t i = 0; r->rows[row].set == 1 && i < s->n_queue; i++) {
+	bool in_turn = world_schema(&s->world, r, row) == NULL && (s->world.plain != NULL || world_node(&s->world, r, row) != NULL);
+	for (size_t i = 0; in_turn && i < s->n_queue; i++) {
 		struct happening *h = &s->queue[i];
 		if (h->thing != THING_GHOST || r->units[h->effect.unit].row != row || effect_action(r, &h->effect)->kind != ACTION_RUN)
 			continue;
@@ -201,7 +208,7 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 		kind = TROUBLE_UNHEARD; /* done by the runner itself: it has no client that could die before it */
 	if (kind == TROUBLE_LINGERS && (e->dir != DIR_DO || !step->has_orphans))
 		kind = TROUBLE_FAILS;
-	const struct world_host *refused = databases_refuse(s, r, &r->units[e->unit], step, effect_action(r, e), 0);
+	const struct world_host *refused = databases_refuse(s, r, &r->units[e->unit], effect_action(r, e), 0);
 	if (refused != NULL)
 		kind = TROUBLE_FAILS;
 	if (kind == TROUBLE_PASSES && effect_action(r, e)->kind != ACTION_RUN)
@@ -217,10 +224,12 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 	uint64_t took = 10 + sim_roll(s, step->pivot ? 3000 : 300);
 	switch (kind) {
 	case TROUBLE_LINGERS:
-		world_linger(&s->world, r, &r->units[e->unit]);
+		world_linger(&s->world, r, &r->units[e->unit], step);
 		break;
 	case TROUBLE_LIES:
 		t->result = RESULT_FAILED;
+		if (s->world.plain != NULL)
+			plain_deny(&s->world, r, &r->units[e->unit], step);
 		break;
 	case TROUBLE_PASSES: /* its database failed it, as its output says */
 	case TROUBLE_VANISHES:
@@ -230,7 +239,7 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 	case TROUBLE_GHOST:
 		t->result = RESULT_UNKNOWN;
 		/* a database does more than one thing at a time */
-		haunt(s, d, r, e, THING_GHOST, 200 + a % (r->rows[r->units[e->unit].row].set == 2 ? 3000 : 600));
+		haunt(s, d, r, e, THING_GHOST, 200 + a % (world_schema(&s->world, r, r->units[e->unit].row) != NULL ? 3000 : 600));
 		break;
 	case TROUBLE_LATE:
 		took = over_timeout(step, a);
@@ -297,7 +306,7 @@ void site_act(struct sim *s, struct daemon *d, const struct happening *h)
 
 /* ---- answers ---- */
 
-static enum result all_hold(struct sim *s, const struct rollout *r, const struct effect *e, const uint16_t *list, size_t n, const char **which, unsigned *cause)
+static enum result all_hold(struct sim *s, const struct rollout *r, const struct effect *e, const struct step *step, enum asked asked, const uint16_t *list, size_t n, const char **which, unsigned *cause)
 {
 	const struct unit *u = &r->units[e->unit];
 	for (size_t i = 0; i < n; i++) {
@@ -305,9 +314,9 @@ static enum result all_hold(struct sim *s, const struct rollout *r, const struct
 		*which = probe->name;
 		if (!databases_answer(s, r, u, probe, cause))
 			return RESULT_UNKNOWN;
-		if (r->rows[u->row].set == 2 && strcmp(probe->name, "none_enabled") == 0)
+		if (world_schema(&s->world, r, u->row) != NULL && strcmp(probe->name, "none_enabled") == 0)
 			world_seen(&s->world, (int32_t)r->rows[u->row].rank);
-		if (!world_probe(&s->world, r, u, probe->name))
+		if (!world_probe(&s->world, r, u, step, asked, probe->name))
 			return RESULT_FAILED;
 	}
 	return RESULT_OK;
@@ -335,7 +344,7 @@ static enum result recheck(struct sim *s, const struct rollout *r, const struct 
 			const uint16_t *probe = &stage->steps[i].verify[k];
 			if (r->profile->probes[*probe].kind != PROBE_SQL || (closing && of_opening(stage, *probe)))
 				continue;
-			enum result result = all_hold(s, r, e, probe, 1, which, cause);
+			enum result result = all_hold(s, r, e, &stage->steps[i], ASKED_DONE, probe, 1, which, cause);
 			*step = (int64_t)i;
 			if (result != RESULT_OK)
 				return result;
@@ -343,34 +352,27 @@ static enum result recheck(struct sim *s, const struct rollout *r, const struct 
 	return RESULT_OK;
 }
 
-/* What had been seen before is killed: what it had begun is undone. */
-static enum result kill_statement(struct sim *s, const struct rollout *r, const struct effect *e)
-{
-	const struct row *row = &r->rows[r->units[e->unit].row];
-	if (row->set == 2 && s->world.schemata[row->rank].busy_until > s->world.now)
-		s->world.schemata[row->rank].busy_until = 0;
-	return RESULT_OK;
-}
-
 static enum result question_result(struct sim *s, const struct rollout *r, const struct effect *e, const char **which, unsigned *cause, int64_t *value)
 {
 	const struct stage *stage = rollout_stage(r, &r->units[e->unit]);
 	if (e->kind == EFFECT_GATE)
-		return all_hold(s, r, e, stage->before, stage->n_before, which, cause);
+		return all_hold(s, r, e, NULL, ASKED_BEFORE, stage->before, stage->n_before, which, cause);
 	if (e->kind == EFFECT_RECHECK)
 		return recheck(s, r, e, which, cause, value);
 	const struct step *step = effect_step(r, e);
 	if (e->kind == EFFECT_CAPTURE)
 		return RESULT_OK;
-	if (e->kind == EFFECT_KILL)
-		return kill_statement(s, r, e);
+	if (e->kind == EFFECT_KILL) { /* what had been seen before */
+		world_kill(&s->world, r, &r->units[e->unit], step);
+		return RESULT_OK;
+	}
 	if (e->kind == EFFECT_ORPHANS)
-		return all_hold(s, r, e, &step->orphans, 1, which, cause);
+		return all_hold(s, r, e, step, ASKED_ORPHANS, &step->orphans, 1, which, cause);
 	if (e->dir == DIR_UNDO)
-		return all_hold(s, r, e, step->undo_verify, step->n_undo_verify, which, cause);
+		return all_hold(s, r, e, step, ASKED_UNDONE, step->undo_verify, step->n_undo_verify, which, cause);
 	if ((e->kind == EFFECT_ASK || e->resolve) && step->n_done_when > 0)
-		return all_hold(s, r, e, step->done_when, step->n_done_when, which, cause);
-	return all_hold(s, r, e, step->verify, step->n_verify, which, cause);
+		return all_hold(s, r, e, step, ASKED_DONE, step->done_when, step->n_done_when, which, cause);
+	return all_hold(s, r, e, step, ASKED_DONE, step->verify, step->n_verify, which, cause);
 }
 
 static void look(struct sim *s, struct daemon *d)
@@ -392,7 +394,7 @@ static void tell_lines(struct sim *s, struct daemon *d, uint64_t fresh)
 	s->lines_at = s->world.now;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct stage *stage = rollout_stage(r, &r->units[i]);
-		for (uint16_t k = 0; k < stage->n_steps && r->rows[r->units[i].row].set == 1; k++) {
+		for (uint16_t k = 0; k < stage->n_steps && world_node(&s->world, r, r->units[i].row) != NULL; k++) {
 			if (!line_is_ours(r, i, k) || world_lane_down(&s->world, r, (int32_t)r->units[i].row))
 				continue;
 			bool is = world_line_is(&s->world, r, i, &stage->steps[k].act);
@@ -451,10 +453,12 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 		t->result = ev.result = RESULT_UNKNOWN; /* its host went down under it */
 	if (d == s->daemon && ev.result == RESULT_OK && effect_action(r, e)->kind == ACTION_SERVER && !is_given_up(r, e, effect_action(r, e)))
 		(void)world_does(s, r, e); /* it was read back until now */
-	const struct world_host *gone = t != NULL ? databases_refuse(s, r, &r->units[e->unit], effect_step(r, e), effect_action(r, e), t->began) : NULL;
+	const struct world_host *gone = t != NULL ? databases_refuse(s, r, &r->units[e->unit], effect_action(r, e), t->began) : NULL;
 	if (gone != NULL && ev.result == RESULT_OK) { /* it did its work, and its server went away under it */
 		t->result = ev.result = RESULT_FAILED;
 		t->cause = gone->cause;
+		if (s->world.plain != NULL)
+			plain_deny(&s->world, r, &r->units[e->unit], effect_step(r, e));
 	}
 	if (ev.result == RESULT_FAILED)
 		databases_look(s, d);
@@ -481,7 +485,7 @@ void site_answer(struct sim *s, struct daemon *d, const struct happening *h)
 	} else if (e->kind == EFFECT_ASSERT) {
 		const struct want *want = &r->wants[e->balancer][r->rows[e->row].rank];
 		if (want->state == e->want) /* else we want something else by now */
-			world_set_server(&s->world, balancer_index(r, e->balancer), e->lane, r->rows[e->row].rank, e->want, false);
+			world_set_server(&s->world, e->balancer, e->lane, r->rows[e->row].rank, e->want, false);
 	} else {
 		answer_question(s, d, h);
 	}
@@ -553,7 +557,7 @@ static void check_lines(struct sim *s)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct row *row = &r->rows[r->units[i].row];
 		const struct stage *stage = rollout_stage(r, &r->units[i]);
-		for (uint16_t k = 0; k < stage->n_steps && row->set == 1; k++)
+		for (uint16_t k = 0; k < stage->n_steps && world_node(&s->world, r, r->units[i].row) != NULL; k++)
 			off[row->rank] |= line_is_ours(r, i, k) && !world_line_is(&s->world, r, i, &stage->steps[k].act) && line_held(r, 0, r->units[i].row).kind == WHY_NONE &&
 				!world_lane_down(&s->world, r, (int32_t)r->units[i].row);
 	}
@@ -571,7 +575,7 @@ static void check_lines(struct sim *s)
 static void tell_new_rows(struct sim *s)
 {
 	struct rollout *r = sim_rollout(s);
-	while (r->state == ROLLOUT_RUNNING && r->n_set_rows[2] < s->world.n_schemata) {
+	while (s->world.plain == NULL && r->state == ROLLOUT_RUNNING && r->n_set_rows[2] < s->world.n_schemata) {
 		uint32_t before = r->n_rows;
 		const struct world_schema *schema = &s->world.schemata[r->n_set_rows[2]];
 		char columns[64];
@@ -594,7 +598,7 @@ void site_watch(struct sim *s)
 	check_lines(s);
 	tell_new_rows(s);
 	for (uint8_t b = 0; b < r->profile->n_balancers; b++) {
-		int balancer = balancer_index(r, b);
+		int balancer = b;
 		for (int p = 0; p < WORLD_PROCESSES; p++) {
 			tell_process(s, b, balancer, p);
 			for (uint32_t i = 0; i < r->n_rows; i++)

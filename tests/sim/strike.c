@@ -18,12 +18,19 @@ struct trouble *strike_due(struct sim *s, enum trouble_when when, uint32_t ordin
 	return NULL;
 }
 
+static const char *balancer_name(const struct sim *s, int balancer)
+{
+	if (s->world.plain != NULL)
+		return s->options.profile->balancers[balancer];
+	return balancer ? "secondary" : "main";
+}
+
 void sim_reload(struct sim *s, int balancer, int process)
 {
 	struct world *w = &s->world;
-	sim_say(s, "%s process %d reloads", balancer ? "secondary" : "main", process + 1);
+	sim_say(s, "%s process %d reloads", balancer_name(s, balancer), process + 1);
 	for (uint32_t n = 0; n < w->n_nodes; n++)
-		world_set_server(w, balancer, process, n, balancer == 0 ? SERVER_READY : SERVER_MAINT, false);
+		world_set_server(w, balancer, process, n, w->baseline[balancer], false);
 	w->pid[balancer][process]++;
 	w->forgot_until[balancer][process] = s->daemon == NULL ? UINT64_MAX : w->now + 15000; /* put back by then: I10, see check_custody() */
 }
@@ -63,7 +70,7 @@ void strike_back(struct sim *s, uint32_t node)
 {
 	const struct rollout *r = sim_rollout(s);
 	for (uint32_t i = 0; r != NULL && i < r->n_units; i++)
-		if (r->rows[r->units[i].row].set == 1 && r->rows[r->units[i].row].rank == node && r->units[i].state == UNIT_FENCED) {
+		if (world_node(&s->world, r, r->units[i].row) == &s->world.nodes[node] && r->units[i].state == UNIT_FENCED) {
 			sim_say(s, "%s is back, bare", s->world.nodes[node].name);
 			s->world.nodes[node].redirect = false;
 		}
@@ -72,8 +79,7 @@ void strike_back(struct sim *s, uint32_t node)
 bool strike_window(struct sim *s, const struct rollout *r, const struct effect *e)
 {
 	const struct unit *u = &r->units[e->unit];
-	const struct row *row = &r->rows[u->row];
-	struct world_schema *schema = row->set == 2 ? &s->world.schemata[row->rank] : NULL;
+	struct world_schema *schema = world_schema(&s->world, r, u->row);
 	if (schema == NULL || (u->flags & UNIT_WINDOW) == 0 || u->step < 3 || schema->tenants == 0 || schema->enabled)
 		return false;
 	const struct trouble *t = strike_due(s, AT_WINDOW, s->n_actions);
@@ -108,7 +114,7 @@ static bool in_window(const struct sim *s, uint32_t schema)
 	const struct rollout *r = s->daemon != NULL ? engine_rollout(s->daemon->engine) : NULL;
 	bool under_way = r == NULL;
 	for (uint32_t i = 0; r != NULL && i < r->n_units; i++)
-		under_way |= r->rows[r->units[i].row].set == 2 && r->rows[r->units[i].row].rank == schema && r->units[i].state != UNIT_DONE &&
+		under_way |= world_schema(&s->world, r, r->units[i].row) == &s->world.schemata[schema] && r->units[i].state != UNIT_DONE &&
 			r->units[i].state != UNIT_WAITING;
 	return under_way;
 }
@@ -166,8 +172,9 @@ static void hand(struct sim *s, uint32_t a, uint32_t b)
 	static const enum server_state states[] = { SERVER_READY, SERVER_DRAIN, SERVER_MAINT };
 	const char *node = s->world.nodes[a % s->world.n_nodes].name;
 	enum server_state state = states[(b >> 1) % 3];
-	sim_say(s, "a person sets %s to %s in %s", node, server_state_word(state), b % 2 ? "secondary" : "main");
-	sim_person_sets(s, (int)(b % 2), node, state);
+	int balancer = (int)(b % s->world.n_balancers);
+	sim_say(s, "a person sets %s to %s in %s", node, server_state_word(state), balancer_name(s, balancer));
+	sim_person_sets(s, balancer, node, state);
 }
 
 static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b, uint16_t id)
@@ -189,7 +196,7 @@ static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b
 		sim_takeover(s);
 		return;
 	case TROUBLE_RELOAD:
-		sim_reload(s, (int)(a % 2), (int)(b % 2));
+		sim_reload(s, (int)(a % s->world.n_balancers), (int)(b % 2));
 		return;
 	case TROUBLE_HAND:
 		hand(s, a, b);
@@ -253,10 +260,10 @@ void sim_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b)
 static void hands_back(struct sim *s, const struct rollout *r)
 {
 	for (uint8_t b = 0; b < r->profile->n_balancers && r->wants[b] != NULL; b++) {
-		int balancer = strcmp(r->profile->balancers[b], "main") == 0 ? 0 : 1;
+		int balancer = b;
 		for (uint32_t n = 0; n < s->world.n_nodes; n++) {
 			const struct want *want = &r->wants[b][n];
-			enum server_state state = want->state != SERVER_UNKNOWN ? (enum server_state)want->state : balancer == 0 ? SERVER_READY : SERVER_MAINT;
+			enum server_state state = want->state != SERVER_UNKNOWN ? (enum server_state)want->state : (enum server_state)s->world.baseline[balancer];
 			bool mine = want->contested;
 			for (int p = 0; p < WORLD_PROCESSES; p++)
 				mine |= s->world.hand[balancer][p][n];
@@ -273,7 +280,7 @@ static void lines_back(struct sim *s, const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct changed_line *line = line_changed(r, i);
 		const struct row *row = &r->rows[r->units[i].row];
-		if (line != NULL && s->n_visits % 2 == 0 && row->set == 1)
+		if (line != NULL && s->n_visits % 2 == 0 && world_node(&s->world, r, r->units[i].row) != NULL)
 			for (int which = 0; which < 2; which++)
 				world_rewrite(&s->world, row->rank, which, true);
 		else if (line != NULL)
@@ -281,9 +288,9 @@ static void lines_back(struct sim *s, const struct rollout *r)
 	}
 }
 
-static void force_task(struct sim *s, const struct row *row)
+static void force_task(struct sim *s, const struct rollout *r, uint32_t row)
 {
-	struct world_schema *schema = row->set == 2 ? &s->world.schemata[row->rank] : NULL;
+	struct world_schema *schema = world_schema(&s->world, r, row);
 	if (schema == NULL || !schema->task_failed)
 		return;
 	schema->task_will_fail = schema->task_failed = false; /* forceupdatetask */
@@ -306,9 +313,9 @@ static void approve_all(struct sim *s, const struct rollout *r)
 static void enable_by_hand(struct sim *s, const struct rollout *r)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
-		const struct row *row = &r->rows[r->units[i].row];
-		if (row->set == 2 && r->units[i].state == UNIT_WAITING && r->live[i].why.kind == WHY_CHECK && strncmp(r->live[i].text, "reason_free", 11) == 0)
-			s->world.schemata[row->rank].enabled = true;
+		struct world_schema *schema = world_schema(&s->world, r, r->units[i].row);
+		if (schema != NULL && r->units[i].state == UNIT_WAITING && r->live[i].why.kind == WHY_CHECK && strncmp(r->live[i].text, "reason_free", 11) == 0)
+			schema->enabled = true;
 	}
 }
 
@@ -317,10 +324,10 @@ static void stranded(struct sim *s, const struct rollout *r)
 {
 	char name[300];
 	for (uint32_t i = 0; i < r->n_units; i++) {
-		const struct row *row = &r->rows[r->units[i].row];
-		if (r->live[i].why.kind != WHY_PLACE || row->set != 2 || (!s->world.schemata[row->rank].late && !s->world.schemata[row->rank].lost) || s->world.now - r->live[i].why.since_boot < 60000)
+		const struct world_schema *schema = world_schema(&s->world, r, r->units[i].row);
+		if (r->live[i].why.kind != WHY_PLACE || schema == NULL || (!schema->late && !schema->lost) || s->world.now - r->live[i].why.since_boot < 60000)
 			continue;
-		s->asked_by = s->world.schemata[row->rank].cause;
+		s->asked_by = schema->cause;
 		sim_command(s, COMMAND_PARK, rollout_unit_name(r, i, name, sizeof(name)));
 		s->asked_by = 0;
 	}
@@ -330,8 +337,9 @@ static void stranded(struct sim *s, const struct rollout *r)
 static void disable_by_hand(struct sim *s, const struct rollout *r, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
-	if (r->rows[u->row].set == 2 && u->dir == DIR_UNDO && (u->flags & UNIT_WINDOW) != 0)
-		s->world.schemata[r->rows[u->row].rank].enabled = false;
+	struct world_schema *schema = world_schema(&s->world, r, u->row);
+	if (schema != NULL && u->dir == DIR_UNDO && (u->flags & UNIT_WINDOW) != 0)
+		schema->enabled = false;
 }
 
 void strike_person(struct sim *s)
@@ -362,7 +370,7 @@ void strike_person(struct sim *s)
 			s->asked_by = 0;
 			continue;
 		}
-		force_task(s, &r->rows[r->units[i].row]);
+		force_task(s, r, r->units[i].row);
 		disable_by_hand(s, r, i);
 		sim_command(s, COMMAND_RETRY, rollout_unit_name(r, i, name, sizeof(name)));
 	}

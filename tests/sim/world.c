@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "plain.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,12 +22,16 @@ void world_init(struct world *w, uint32_t nodes, uint32_t schemata, uint64_t see
 	memset(w, 0, sizeof(*w));
 	w->n_nodes = nodes;
 	w->n_schemata = schemata;
+	w->n_balancers = 2;
+	w->n_hosts = WORLD_HOSTS;
+	w->baseline[MAIN] = SERVER_READY;
+	w->baseline[SECONDARY] = SERVER_MAINT;
 	for (uint32_t i = 0; i < nodes; i++) {
 		(void)snprintf(w->nodes[i].name, sizeof(w->nodes[i].name), "ox%u", i + 1);
 		w->nodes[i].running = true;
 		for (int p = 0; p < WORLD_PROCESSES; p++) {
-			w->admin[MAIN][p][i] = SERVER_READY;
-			w->admin[SECONDARY][p][i] = SERVER_MAINT;
+			for (uint32_t b = 0; b < w->n_balancers; b++)
+				w->admin[b][p][i] = w->baseline[b];
 		}
 	}
 	for (int b = 0; b < WORLD_BALANCERS; b++)
@@ -43,17 +47,34 @@ void world_init(struct world *w, uint32_t nodes, uint32_t schemata, uint64_t see
 	}
 }
 
-/* Rows are put in the world's order: the rank of a row is its place here. Set 1 is the nodes, set 2 the schemata. */
+void world_done(struct world *w)
+{
+	plain_free(w->plain);
+	w->plain = NULL;
+}
+
+/* Rows are put in the world's order: the rank of a row is its place here. */
+struct world_node *world_node(const struct world *w, const struct rollout *r, uint32_t row)
+{
+	const struct row *of = &r->rows[row];
+	return of->set == r->profile->set_node && of->rank < w->n_nodes ? (struct world_node *)(uintptr_t)&w->nodes[of->rank] : NULL;
+}
+
+/* Set 2 is the schemata. */
+struct world_schema *world_schema(const struct world *w, const struct rollout *r, uint32_t row)
+{
+	const struct row *of = &r->rows[row];
+	return w->plain == NULL && of->set == 2 && of->rank < w->n_schemata ? (struct world_schema *)(uintptr_t)&w->schemata[of->rank] : NULL;
+}
+
 static struct world_node *node_of(const struct world *w, const struct rollout *r, const struct unit *u)
 {
-	const struct row *row = &r->rows[u->row];
-	return row->set == 1 && row->rank < w->n_nodes ? (struct world_node *)(uintptr_t)&w->nodes[row->rank] : NULL;
+	return world_node(w, r, u->row);
 }
 
 static struct world_schema *schema_of(const struct world *w, const struct rollout *r, const struct unit *u)
 {
-	const struct row *row = &r->rows[u->row];
-	return row->set == 2 && row->rank < w->n_schemata ? (struct world_schema *)(uintptr_t)&w->schemata[row->rank] : NULL;
+	return world_schema(w, r, u->row);
 }
 
 void world_seen(struct world *w, int32_t schema)
@@ -76,7 +97,8 @@ static bool serves(const struct world *w, const struct world_node *node)
 
 bool world_lane_down(const struct world *w, const struct rollout *r, int32_t lane)
 {
-	return lane >= 0 && (uint32_t)lane < r->n_rows && r->rows[lane].set == 1 && is_away(w, &w->nodes[r->rows[lane].rank]);
+	const struct world_node *node = lane >= 0 && (uint32_t)lane < r->n_rows ? world_node(w, r, (uint32_t)lane) : NULL;
+	return node != NULL && is_away(w, node);
 }
 
 bool world_is_up(const struct world *w, const struct rollout *r, const struct unit *u)
@@ -91,10 +113,10 @@ unsigned world_cause(const struct world *w, const struct rollout *r, const struc
 	const struct world_schema *schema = schema_of(w, r, u);
 	if (node != NULL || schema != NULL)
 		return node != NULL ? node->cause : schema->cause;
-	unsigned cause = 0;
+	unsigned cause = w->plain != NULL ? plain_cause(w, r, u) : 0;
 	for (uint32_t i = 0; i < w->n_schemata && cause == 0; i++)
 		cause = w->schemata[i].cause;
-	for (uint32_t i = 0; i < WORLD_HOSTS && cause == 0; i++)
+	for (uint32_t i = 0; i < w->n_hosts && cause == 0; i++)
 		cause = w->hosts[i].cause;
 	return cause;
 }
@@ -131,11 +153,24 @@ static bool tasks_done(const struct world *w, const struct world_schema *s)
 	return s->tasks_done || (s->busy_until != 0 && !is_busy(w, s));
 }
 
-void world_linger(struct world *w, const struct rollout *r, const struct unit *u)
+void world_linger(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
 {
+	if (w->plain != NULL) {
+		plain_linger(w, r, u, step, w->now + LINGER_MS);
+		return;
+	}
 	struct world_schema *s = schema_of(w, r, u);
 	if (s != NULL && s->busy_until == 0)
 		s->busy_until = w->now + LINGER_MS;
+}
+
+void world_kill(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
+{
+	struct world_schema *s = schema_of(w, r, u);
+	if (w->plain != NULL)
+		plain_linger(w, r, u, step, 0);
+	else if (s != NULL && is_busy(w, s))
+		s->busy_until = 0;
 }
 
 static bool run_updates(struct world *w, struct world_schema *s)
@@ -230,6 +265,8 @@ static bool edit(struct world_node *node, const struct action *act, bool undo)
 
 bool world_line_is(const struct world *w, const struct rollout *r, uint32_t unit, const struct action *act)
 {
+	if (w->plain != NULL)
+		return true;
 	struct world_node *node = node_of(w, r, &r->units[unit]);
 	enum world_line line = which_line(act->line);
 	const bool *value = node != NULL ? value_of(node, line) : NULL;
@@ -259,14 +296,13 @@ void world_set_server(struct world *w, int balancer, int process, uint32_t node,
 static bool set_server(struct world *w, const struct rollout *r, const struct world_node *node, const struct step *step, const struct action *act, uint8_t dir)
 {
 	uint32_t i = (uint32_t)(node - w->nodes);
-	int balancer = strcmp(r->profile->balancers[act->balancer], "main") == 0 ? MAIN : SECONDARY;
 	enum server_state want = act->want;
 	if (dir == DIR_UNDO) /* restore: what the profile's order implies was there before */
 		want = step->act.want == SERVER_MAINT ? SERVER_DRAIN : SERVER_READY;
 	if (want == SERVER_READY && !serves(w, node))
 		return false; /* the executor waits for fresh checks; here it just is not up yet */
 	for (int p = 0; p < WORLD_PROCESSES; p++)
-		world_set_server(w, balancer, p, i, want, false);
+		world_set_server(w, act->balancer, p, i, want, false);
 	return true;
 }
 
@@ -279,6 +315,8 @@ static const char *tool_name(const char *argv0)
 
 bool world_act(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir)
 {
+	if (w->plain != NULL)
+		return plain_act(w, r, u, step, act, dir);
 	struct world_node *node = node_of(w, r, u);
 	struct world_schema *schema = schema_of(w, r, u);
 	if (act->kind == ACTION_EDIT)
@@ -324,8 +362,10 @@ static bool schema_probe(const struct world *w, const struct world_schema *s, co
 	return true;
 }
 
-bool world_probe(const struct world *w, const struct rollout *r, const struct unit *u, const char *probe)
+bool world_probe(const struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe)
 {
+	if (w->plain != NULL)
+		return plain_probe(w, r, u, step, asked);
 	const struct world_node *node = node_of(w, r, u);
 	const struct world_schema *schema = schema_of(w, r, u);
 	if (strcmp(probe, "registered") == 0)
@@ -359,6 +399,10 @@ static void row_facts(const struct world *w, struct rollout *r, uint32_t i)
 	const struct world_node *node = node_of(w, r, &as_unit);
 	const struct world_schema *schema = schema_of(w, r, &as_unit);
 	fact->known = true;
+	if (w->plain != NULL) {
+		plain_facts(w, r, i, node == NULL || serves(w, node));
+		return;
+	}
 	if (node != NULL && is_away(w, node)) {
 		fact->up = false;
 	} else if (node != NULL) {
@@ -381,10 +425,9 @@ void world_facts(const struct world *w, struct rollout *r)
 		if (r->profile->sets[i].from != SET_SQL || w->now >= w->hosts[0].away_until)
 			r->facts.rows_at[i] = w->now;
 	for (size_t b = 0; b < r->profile->n_balancers; b++) {
-		int balancer = strcmp(r->profile->balancers[b], "main") == 0 ? MAIN : SECONDARY;
 		r->facts.servers_at[b] = w->now;
-		for (uint32_t n = 0; n < w->n_nodes; n++)
-			r->facts.servers[b][n] = (struct fact_server){ .state = agreed(w, balancer, n), .up = serves(w, &w->nodes[n]) };
+		for (uint32_t n = 0; n < w->n_nodes && r->profile->set_node >= 0 && n < r->n_set_rows[r->profile->set_node]; n++)
+			r->facts.servers[b][n] = (struct fact_server){ .state = agreed(w, (int)b, n), .up = serves(w, &w->nodes[n]) };
 	}
 }
 
@@ -465,6 +508,10 @@ static void check_units(struct world *w, const struct rollout *r)
 
 void world_check(struct world *w, const struct rollout *r)
 {
+	if (w->plain != NULL) {
+		plain_check(w, r);
+		return;
+	}
 	check_balancers(w);
 	if (r != NULL && r->state != ROLLOUT_PLANNING)
 		check_units(w, r);
@@ -475,6 +522,10 @@ void world_check_done(struct world *w, const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (r->units[i].state != UNIT_DONE)
 			world_broken(w, "I9: done with a unit that is %s", unit_state_word(r->units[i].state));
+	if (w->plain != NULL) {
+		plain_check_done(w, r);
+		return;
+	}
 	for (uint32_t i = 0; i < w->n_schemata && i < r->n_set_rows[2]; i++) {
 		const struct world_schema *s = &w->schemata[i];
 		if (s->tenants > 0 && (!s->enabled || !s->owner_new || s->strays > 0))
@@ -507,6 +558,10 @@ static bool answered_for(const struct world *w, const struct rollout *r, const c
 
 void world_check_aborted(struct world *w, const struct rollout *r)
 {
+	if (w->plain != NULL) {
+		plain_check_aborted(w, r);
+		return;
+	}
 	bool anything_new = false;
 	for (uint32_t i = 0; i < w->n_schemata; i++) {
 		const struct world_schema *s = &w->schemata[i];
@@ -538,15 +593,16 @@ static uint64_t mix(uint64_t h, uint64_t value)
 
 uint64_t world_digest(const struct world *w, uint32_t nodes, uint32_t schemata)
 {
-	uint64_t h = mix(14695981039346656037u, w->registered);
+	uint64_t h = mix(14695981039346656037u, w->plain != NULL ? plain_digest(w) : w->registered);
 	for (uint32_t n = 0; n < nodes; n++) {
 		const struct world_node *node = &w->nodes[n];
-		h = mix(h, node->is_new | node->running << 1 | node->name_new << 2 | node->redirect << 3 | node->push_off << 4 | node->deny << 5);
-		for (int b = 0; b < WORLD_BALANCERS; b++)
+		if (w->plain == NULL)
+			h = mix(h, node->is_new | node->running << 1 | node->name_new << 2 | node->redirect << 3 | node->push_off << 4 | node->deny << 5);
+		for (uint32_t b = 0; b < w->n_balancers; b++)
 			for (int p = 0; p < WORLD_PROCESSES; p++)
 				h = mix(h, w->admin[b][p][n]);
 	}
-	for (uint32_t i = 0; i < schemata; i++) {
+	for (uint32_t i = 0; i < schemata && w->plain == NULL; i++) {
 		const struct world_schema *s = &w->schemata[i];
 		bool empty = s->tenants == 0;
 		h = mix(h, (s->owner_new || empty) | (s->enabled || empty) << 1 | tasks_done(w, s) << 2 | s->task_failed << 3 | s->locked << 4 | (s->strays > 0) << 5);

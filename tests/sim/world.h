@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 /*
- * A make-believe OX site in memory: what the tools, the balancers and the databases would do, with their bad habits, under a virtual
- * clock. It knows the profile's tools and probes by name, as the real site does; the engine above it is the real one.
+ * A make-believe site in memory: what the tools, the balancers and the databases would do, with their bad habits, under a virtual clock.
+ * Nodes, balancers and database servers are the same for every system. For OX it knows the profile's tools and probes by name, as the real
+ * site does; what any other profile's do follows from the profile (plain.h). The engine above it is the real one.
  */
 
 #include "daemon/core/decide.h"
 #include "daemon/engine.h"
 
-enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANCERS = 2, WORLD_HOSTS = 3 };
+enum { WORLD_NODES = 32, WORLD_SCHEMATA = 256, WORLD_PROCESSES = 2, WORLD_BALANCERS = 4, WORLD_HOSTS = 3 };
+
+struct plain; /* plain.h */
 
 enum world_line { LINE_REDIRECT = 1, LINE_NAME = 2, LINE_PUSH = 4, LINE_DENY = 8 };
 
@@ -40,7 +43,7 @@ struct world_schema {
 	uint16_t cause;
 };
 
-/* A database server; 0 is configdb. */
+/* A database server; 0 is the one that every unit depends on. */
 struct world_host {
 	uint64_t away_until, read_only_until, gone_at;
 	uint32_t server, n_begun;
@@ -49,27 +52,37 @@ struct world_host {
 };
 
 struct world {
+	struct plain *plain;                 /* NULL: an OX site */
 	struct world_node nodes[WORLD_NODES];
 	uint32_t n_nodes;
 	struct world_schema schemata[WORLD_SCHEMATA];
 	uint32_t n_schemata;
-	uint8_t admin[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* enum server_state: 0 main, 1 secondary */
+	uint8_t admin[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* enum server_state; by place in the profile */
 	uint32_t pid[WORLD_BALANCERS][WORLD_PROCESSES];
 	bool hand[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES];     /* a person set it, nobody has since */
 	uint64_t forgot_until[WORLD_BALANCERS][WORLD_PROCESSES];      /* reloaded: until then it may be wrong */
 	uint64_t off_since[WORLD_BALANCERS][WORLD_PROCESSES][WORLD_NODES]; /* differs from what is in custody; 0: does not */
+	uint8_t baseline[WORLD_BALANCERS];   /* what a process begins with; it forgets the rest */
+	uint32_t n_balancers;
 	struct world_host hosts[WORLD_HOSTS];
+	uint32_t n_hosts;                    /* that somebody asks */
 	bool registered;
 	uint64_t now;
 	char broken[256];                    /* the first invariant that broke; "" = none */
 };
 
 void world_init(struct world *world, uint32_t nodes, uint32_t schemata, uint64_t seed);
+void world_done(struct world *world);
+
+/* Whom a row stands for; NULL: none of these. */
+struct world_node *world_node(const struct world *world, const struct rollout *r, uint32_t row);
+struct world_schema *world_schema(const struct world *world, const struct rollout *r, uint32_t row);
 
 /* What an action does, at its end. False: it reports failure (exit code not 0). */
 bool world_act(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir);
-/* The client of the unit's update is killed, its statement goes on for a while. */
-void world_linger(struct world *world, const struct rollout *r, const struct unit *u);
+/* The client of the unit's step is killed, its statement goes on for a while; or that is killed too: what it had begun is undone. */
+void world_linger(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
+void world_kill(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 /* The host of a lane is down: nothing starts there. */
 bool world_lane_down(const struct world *world, const struct rollout *r, int32_t lane);
 /* One process of a balancer, as a person, a put-back or half a command does it. */
@@ -86,8 +99,9 @@ bool world_is_up(const struct world *world, const struct rollout *r, const struc
 unsigned world_cause(const struct world *world, const struct rollout *r, const struct unit *u);
 /* A number over everything that is left at the end; equal worlds have equal ones. Rows above the given numbers do not count. */
 uint64_t world_digest(const struct world *world, uint32_t nodes, uint32_t schemata);
-/* What a probe says. */
-bool world_probe(const struct world *world, const struct rollout *r, const struct unit *u, const char *probe);
+/* Whether a probe holds, and what it is asked for. step: NULL where it is of none. */
+enum asked { ASKED_BEFORE, ASKED_DONE, ASKED_UNDONE, ASKED_ORPHANS };
+bool world_probe(const struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe);
 /* Writes what would be observed now into the facts. */
 void world_facts(const struct world *world, struct rollout *r);
 /* Invariants that can be judged from the world and the durable state; sets broken. */
