@@ -143,6 +143,16 @@ void plain_check(struct world *w, const struct rollout *r)
 
 /* ---- at the end ---- */
 
+/* What was done before a pivot elsewhere stays, where its undo says so. */
+static bool stays_by_floor(const struct rollout *r, const struct unit *u)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	for (size_t k = 0; k < stage->n_steps && u->state == UNIT_DONE && r->state == ROLLOUT_ABORTED; k++)
+		if (stage->steps[k].n_undo_while > 0)
+			return true;
+	return false;
+}
+
 static void check_servers(struct world *w, const struct rollout *r, const char *how)
 {
 	for (uint32_t row = 0; row < r->n_rows; row++) {
@@ -153,7 +163,7 @@ static void check_servers(struct world *w, const struct rollout *r, const char *
 			bool stands = false; /* a person said that it may be as it is */
 			for (uint32_t i = 0; i < r->n_units; i++)
 				stands |= r->units[i].row == row && (r->units[i].state == UNIT_PARKED || r->units[i].state == UNIT_FENCED || r->units[i].state == UNIT_SKIPPED ||
-					r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN || (r->units[i].flags & UNIT_STAYS) != 0);
+					r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN || (r->units[i].flags & UNIT_STAYS) != 0 || stays_by_floor(r, &r->units[i]));
 			for (int p = 0; p < WORLD_PROCESSES && !stands; p++) {
 				if (w->hand[b][p][n] || w->now < w->forgot_until[b][p])
 					continue;

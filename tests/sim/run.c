@@ -5,9 +5,11 @@
  *               PROFILE --each [--jobs J]                  every fault at every action and question of it
  *               PROFILE --trace S                          one seed, with its transcript
  *               with --ask                                 somebody never stops asking for every view (ask.h)
+ *               with --set KEY=VALUE, --nodes N, --rows N  of a profile whose site follows from it (choose.h); rows of its SQL sets
  *               PROFILE SCENARIO...                        files: inputs at the margin, the expected transcript indented
  * What fails is made smaller, trouble by trouble, and shown.
  */
+#include "choose.h"
 #include "scenario.h"
 #include "sim.h"
 
@@ -26,6 +28,7 @@ enum { SHOW_MAX = 5 };
 static char *profile_text;
 static bool asks;
 static char *variants[4];
+static struct choice *choice; /* NULL: an OX site */
 
 static char *varied(const char *text, const char *from, const char *to)
 {
@@ -40,6 +43,8 @@ static char *varied(const char *text, const char *from, const char *to)
 
 static void vary(void)
 {
+	if (choice != NULL)
+		return;
 	static const char orphans[] = "orphans = \"statements\";";
 	variants[0] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"kill\";");
 	variants[1] = varied(profile_text, orphans, "orphans = \"statements\"; on_orphans = \"ask\";");
@@ -121,7 +126,7 @@ static void show(struct job *job)
 	shrink(job);
 	FILE *out = open_memstream(&text, &len);
 	struct sim *s = run(job, out);
-	(void)fprintf(out, "FAILED %s: %s at %.1f s\n%u nodes, %u schemata%s%s\n", job->name, sim_broken(s), (double)sim_now(s) / 1000, job->options.nodes,
+	(void)fprintf(out, "FAILED %s: %s at %.1f s\n%u nodes, %u rows%s%s\n", job->name, sim_broken(s), (double)sim_now(s) / 1000, job->options.nodes,
 		job->options.schemata, job->options.person ? "" : ", nobody comes by", job->options.keep_on ? ", on_failure=continue" : "");
 	troubles_print(sim_troubles(s), out);
 	holds_print(s, out);
@@ -152,10 +157,13 @@ static void make_job(struct job *job, uint64_t seed)
 		.profile_text = profile_text, .approve = (mix >> 52) % 8 != 0, .person = (mix >> 55) % 8 != 0 } };
 	job->options.keep_on = job->options.person && (mix >> 58) % 8 == 0;
 	job->options.approve |= !job->options.person;
-	if (mix >> 61 < 3)
+	if (choice == NULL && mix >> 61 < 3)
 		job->options.profile_text = variants[mix >> 61];
 	(void)snprintf(job->name, sizeof(job->name), "seed %llu", (unsigned long long)seed);
-	troubles_make(&job->troubles, seed, job->options.nodes, job->options.schemata);
+	if (choice != NULL)
+		choice_apply(choice, &job->options);
+	struct trouble_reach reach = choice != NULL ? choice_reach(choice, &job->options) : troubles_reach(job->options.nodes, job->options.schemata);
+	troubles_make(&job->troubles, seed, &reach, choice != NULL ? choice->sites : SITE_ALL);
 }
 
 /* ---- in several processes ---- */
@@ -201,17 +209,22 @@ static void one_seed(uint64_t seed)
 
 /* ---- a crash everywhere, a fault everywhere ---- */
 
-static const struct sim_options plain = { .seed = 1, .nodes = 4, .schemata = 5, .approve = true, .person = true };
+static struct sim_options quiet = { .seed = 1, .nodes = 4, .schemata = 5, .approve = true, .person = true };
 
 /* Beside what is struck: nothing; a reload, that has to be put back; a server taken over by another one; a hand in a window; a way back. */
 static const struct trouble beside[] = { { .kind = TROUBLE_NONE }, { .kind = TROUBLE_RELOAD, .at = 12000 }, { .kind = TROUBLE_FAILOVER, .at = 20000, .a = 1, .b = 16 },
 	{ .kind = TROUBLE_ENABLED, .at = 40, .b = 2 }, { .kind = TROUBLE_ABORT, .at = 4000 } };
 
+static bool fits(unsigned kind)
+{
+	return trouble_fits(kind, choice != NULL ? choice->sites : SITE_ALL);
+}
+
 static void crash_beside(size_t which, uint32_t where)
 {
 	for (int after = 0; after < 2; after++) {
 		enum trouble_kind kind = after ? TROUBLE_CRASH_AFTER : TROUBLE_CRASH_BEFORE;
-		struct job job = { .options = plain };
+		struct job job = { .options = quiet };
 		job.options.profile_text = profile_text;
 		job.troubles.list[job.troubles.n++] = beside[which];
 		job.troubles.list[job.troubles.n++] = (struct trouble){ .kind = (uint8_t)kind, .at = where };
@@ -224,7 +237,7 @@ static void crash_beside(size_t which, uint32_t where)
 
 static void at(enum trouble_kind kind, uint32_t where, enum trouble_kind and_then, uint32_t again)
 {
-	struct job job = { .options = plain };
+	struct job job = { .options = quiet };
 	job.options.profile_text = profile_text;
 	job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 1, .kind = (uint8_t)kind, .at = where, .a = where * 7919, .b = where * 104729 };
 	if (and_then != TROUBLE_NONE)
@@ -239,7 +252,8 @@ static void crashes_at(uint64_t number)
 	at(TROUBLE_CRASH_BEFORE, where, TROUBLE_NONE, 0);
 	at(TROUBLE_CRASH_AFTER, where, TROUBLE_NONE, 0);
 	for (size_t i = 1; i < sizeof(beside) / sizeof(beside[0]); i++)
-		crash_beside(i, where);
+		if (fits(beside[i].kind))
+			crash_beside(i, where);
 	for (uint32_t again = 1; again <= 3; again++) { /* and once more, before what the recovery asked for is answered */
 		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_BEFORE, again);
 		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_AFTER, again);
@@ -249,13 +263,13 @@ static void crashes_at(uint64_t number)
 static void faults_at(uint64_t number)
 {
 	for (unsigned kind = 1; kind < TROUBLE_KINDS; kind++)
-		if (trouble_when(kind) == AT_ACTION || trouble_when(kind) == AT_QUESTION)
+		if (fits(kind) && (trouble_when(kind) == AT_ACTION || trouble_when(kind) == AT_QUESTION))
 			at((enum trouble_kind)kind, (uint32_t)number, TROUBLE_NONE, 0);
 }
 
 static uint32_t undisturbed(bool batches)
 {
-	struct job job = { .options = plain, .name = "undisturbed" };
+	struct job job = { .options = quiet, .name = "undisturbed" };
 	job.options.profile_text = profile_text;
 	struct sim *s = run(&job, NULL);
 	uint32_t n = batches ? sim_batches(s) : sim_actions(s);
@@ -331,11 +345,18 @@ int main(int argc, char **argv)
 	profile_text = profile->text;
 	for (int i = 2; i < argc; i++)
 		asks |= strcmp(argv[i], "--ask") == 0;
+	if (strcmp(profile->name, "ox-appsuite") != 0) {
+		choice = choice_new(profile, argc, argv);
+		if (choice == NULL)
+			return 1;
+		choice_apply(choice, &quiet);
+	}
 	vary();
 	tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (tally == MAP_FAILED)
 		return 1;
 	int rc = run_mode(argc, argv);
+	choice_free(choice);
 	profile_free(profile);
 	conf_errors_done(&errors);
 	return rc;

@@ -280,6 +280,11 @@ uint32_t sim_actions(const struct sim *s)
 	return s->n_actions;
 }
 
+uint32_t sim_questions(const struct sim *s)
+{
+	return s->n_questions;
+}
+
 uint64_t sim_now(const struct sim *s)
 {
 	return s->world.now;

@@ -50,6 +50,7 @@ struct rollout *sim_rollout(struct sim *sim);
 const struct troubles *sim_troubles(const struct sim *sim); /* what became of them */
 uint32_t sim_batches(const struct sim *sim);
 uint32_t sim_actions(const struct sim *sim);
+uint32_t sim_questions(const struct sim *sim);
 uint64_t sim_now(const struct sim *sim);
 const char *sim_broken(const struct sim *sim); /* "" = all invariants held */
 void sim_set_clock(struct sim *sim, int64_t by_ms); /* the wall clock only */

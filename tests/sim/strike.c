@@ -196,7 +196,8 @@ static void strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_t b
 		sim_takeover(s);
 		return;
 	case TROUBLE_RELOAD:
-		sim_reload(s, (int)(a % s->world.n_balancers), (int)(b % 2));
+		if (w->n_balancers > 0)
+			sim_reload(s, (int)(a % s->world.n_balancers), (int)(b % 2));
 		return;
 	case TROUBLE_HAND:
 		hand(s, a, b);

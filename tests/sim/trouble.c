@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "trouble.h"
 
-static const struct { uint8_t when; const char *word; } kinds[] = {
-#define X(name, when_, word_) [TROUBLE_##name] = { when_, word_ },
+static const struct { uint8_t when, site; const char *word; } kinds[] = {
+#define X(name, when_, where, word_) [TROUBLE_##name] = { when_, where, word_ },
 #include "trouble.def"
 #undef X
 };
@@ -10,6 +10,11 @@ static const struct { uint8_t when; const char *word; } kinds[] = {
 enum trouble_when trouble_when(unsigned kind)
 {
 	return (enum trouble_when)kinds[kind].when;
+}
+
+bool trouble_fits(unsigned kind, unsigned sites)
+{
+	return (kinds[kind].site & sites) != 0;
 }
 
 const char *trouble_word(unsigned kind)
@@ -28,24 +33,29 @@ static uint32_t draw(uint64_t *random, uint32_t n)
 	return (uint32_t)(*random >> 33) % n;
 }
 
-/* How far a run without troubles goes: actions, questions and batches grow with the site. */
-static uint32_t reach(enum trouble_when when, uint32_t nodes, uint32_t schemata)
+struct trouble_reach troubles_reach(uint32_t nodes, uint32_t schemata)
+{
+	return (struct trouble_reach){ .actions = 4 + 23 * nodes + 5 * schemata, .questions = 8 + 24 * nodes + 8 * schemata,
+		.batches = 8 + 48 * nodes + 13 * schemata, .ms = 15000 + 11000 * nodes + 1500 * schemata };
+}
+
+static uint32_t reach(enum trouble_when when, const struct trouble_reach *far)
 {
 	switch (when) {
 	case AT_ACTION:
 	case AT_WINDOW:
-		return 4 + 23 * nodes + 5 * schemata;
+		return far->actions;
 	case AT_QUESTION:
-		return 8 + 24 * nodes + 8 * schemata;
+		return far->questions;
 	case AT_BATCH:
-		return 8 + 48 * nodes + 13 * schemata;
+		return far->batches;
 	case AT_TIME:
 		break;
 	}
-	return 15000 + 11000 * nodes + 1500 * schemata;
+	return far->ms;
 }
 
-void troubles_make(struct troubles *t, uint64_t seed, uint32_t nodes, uint32_t schemata)
+void troubles_make(struct troubles *t, uint64_t seed, const struct trouble_reach *far, unsigned sites)
 {
 	uint64_t random = seed * 2862933555777941757u + 3037000493u;
 	*t = (struct troubles){ 0 };
@@ -54,10 +64,10 @@ void troubles_make(struct troubles *t, uint64_t seed, uint32_t nodes, uint32_t s
 	bool gives_up = draw(&random, 4) == 0;
 	while (t->n < n) {
 		struct trouble trouble = { .id = (uint16_t)(t->n + 1), .kind = (uint8_t)(1 + draw(&random, TROUBLE_KINDS - 1)) };
-		trouble.at = 1 + draw(&random, reach(trouble_when(trouble.kind), nodes, schemata));
+		trouble.at = 1 + draw(&random, reach(trouble_when(trouble.kind), far));
 		trouble.a = draw(&random, 1u << 20);
 		trouble.b = draw(&random, 1u << 20);
-		if (gives_up || !trouble_gives_up(trouble.kind))
+		if (trouble_fits(trouble.kind, sites) && (gives_up || !trouble_gives_up(trouble.kind)))
 			t->list[t->n++] = trouble;
 	}
 }

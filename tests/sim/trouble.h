@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 enum trouble_kind {
-#define X(name, when, word) TROUBLE_##name,
+#define X(name, when, where, word) TROUBLE_##name,
 #include "trouble.def"
 #undef X
 	TROUBLE_KINDS
@@ -23,6 +23,14 @@ enum trouble_when {
 	AT_QUESTION, /* the at-th question */
 	AT_BATCH,    /* the at-th batch of the journal */
 	AT_TIME,     /* virtual ms */
+};
+
+/* Where it makes sense. */
+enum trouble_site { SITE_ANY = 1, SITE_BALANCER = 2, SITE_DATABASE = 4, SITE_OX = 8, SITE_ALL = 15 };
+
+/* How far a run without troubles goes: ordinals by enum trouble_when. */
+struct trouble_reach {
+	uint32_t actions, questions, batches, ms;
 };
 
 struct trouble {
@@ -40,9 +48,11 @@ struct troubles {
 	size_t n;
 };
 
-/* The site's size bounds where and when they strike. */
-void troubles_make(struct troubles *troubles, uint64_t seed, uint32_t nodes, uint32_t schemata);
+/* sites: bits of enum trouble_site. */
+void troubles_make(struct troubles *troubles, uint64_t seed, const struct trouble_reach *reach, unsigned sites);
+struct trouble_reach troubles_reach(uint32_t nodes, uint32_t schemata); /* of an OX site of this size */
 enum trouble_when trouble_when(unsigned kind);
+bool trouble_fits(unsigned kind, unsigned sites);
 const char *trouble_word(unsigned kind);
 /* A person's word that something is given up: without one, and with a person who retries, everything must end done. */
 bool trouble_gives_up(unsigned kind);
