@@ -74,6 +74,23 @@ static void span(int64_t ms, char *buf, size_t size)
 		(void)snprintf(buf, size, "%" PRId64 "h%02" PRId64 "m", s / 3600, s / 60 % 60);
 }
 
+/* Servers that count for nothing because somebody else has them out: "; by another hand: ox1 maint, ox2 drain". */
+static void others_text(const struct rollout *r, const struct counter *what, char *buf, size_t size)
+{
+	const struct profile *p = r->profile;
+	bool knows = what->kind == COUNTER_READY && p->respect != NULL && strcmp(p->balancers[what->index], p->respect) == 0;
+	size_t len = 0;
+	buf[0] = '\0';
+	for (uint32_t i = 0; i < r->n_rows && knows && len < size; i++) {
+		const struct row *row = &r->rows[i];
+		if (row->set != p->set_node || row->aside || r->wants[what->index] == NULL || r->wants[what->index][row->rank].state != SERVER_UNKNOWN)
+			continue;
+		unsigned state = r->facts.servers[what->index][row->rank].state;
+		if (state == SERVER_DRAIN || state == SERVER_MAINT)
+			len += (size_t)snprintf(buf + len, size - len, "%s %s %s", len == 0 ? "; by another hand:" : ",", row->name, server_state_word((enum server_state)state));
+	}
+}
+
 static void floor_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
 {
 	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
@@ -81,13 +98,15 @@ static void floor_text(const struct rollout *r, const struct unit *u, const stru
 		(void)snprintf(buf, size, "floor: it would be %" PRId64 " against %" PRId64, why->value, why->limit);
 		return;
 	}
-	char what[64], bound[64], named[80] = "";
+	char what[64], bound[64], named[80] = "", others[160];
 	const struct floor *floor = &stage->keep[why->floor];
 	(void)counter_text(r->profile, &floor->what, what, sizeof(what));
 	(void)counter_text(r->profile, &floor->bound, bound, sizeof(bound));
 	if (floor->bound.kind != COUNTER_CONST)
 		(void)snprintf(named, sizeof(named), " %s", bound);
-	(void)snprintf(buf, size, "floor: %s would be %" PRId64 ", %s %" PRId64 "%s", what, why->value, floor->is_max ? "above" : "below", why->limit, named);
+	others_text(r, &floor->what, others, sizeof(others));
+	(void)snprintf(buf, size, "floor: %s would be %" PRId64 ", %s %" PRId64 "%s%s", what, why->value, floor->is_max ? "above" : "below", why->limit, named,
+		others);
 }
 
 static void order_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)

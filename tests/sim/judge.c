@@ -108,6 +108,16 @@ static void judge_done(struct sim *s, const struct rollout *r)
 		world_broken(&s->world, "done, and the world is not as without troubles");
 }
 
+/* It waits for a node that somebody else has out, and says so. */
+static bool floor_names_a_hand(const struct rollout *r, uint32_t unit)
+{
+	char text[400];
+	const struct live *live = &r->live[unit];
+	if (r->units[unit].state != UNIT_WAITING || live->why.kind != WHY_FLOOR)
+		return false;
+	return strstr(why_text(r, unit, &live->why, text, sizeof(text)), "by another hand") != NULL;
+}
+
 /* Why does nothing go on? The answer that `status` gives first, or a unit that waits for a person. */
 static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 {
@@ -123,6 +133,8 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		if (line_changed(r, i) != NULL)
 			return true; /* the same, of a file */
+		if (floor_names_a_hand(r, i))
+			return true;
 		enum why_kind kind = r->live[i].why.kind;
 		const struct world_schema *schema = world_schema(&s->world, r, r->units[i].row);
 		if (kind == WHY_PLACE && schema != NULL && (schema->late || schema->lost))

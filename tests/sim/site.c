@@ -291,6 +291,9 @@ void site_act(struct sim *s, struct daemon *d, const struct happening *h)
 		answer_in(s, d, e, t->result, t->ends_at > s->world.now ? t->ends_at - s->world.now : 1);
 		return;
 	}
+	/* A daemon that was replaced still has it waiting: nothing but the one lock of a journal keeps two apart. */
+	if (h->counted && d == s->zombie && d != NULL && r->rows[r->units[e->unit].row].set == 2)
+		s->world.schemata[r->rows[r->units[e->unit].row].rank].haunted_until = s->world.now + 60000;
 	if (h->counted && e->dir == DIR_DO && effect_step(r, e)->pivot) { /* it has waited for its node */
 		struct event ev = { .kind = EVENT_ACTED, .unit = e->unit, .step = e->step, .dir = e->dir, .attempt = e->attempt, .lane = e->lane, .seq = e->seq, .result = RESULT_UNSENT };
 		if (d != NULL && engine_rollout(d->engine) != NULL)

@@ -51,6 +51,15 @@ static void test_floor_names_numbers(void **state)
 	(void)state;
 	says(OX3, (struct why){ .kind = WHY_FLOOR, .value = 300, .limit = 412 }, "floor: old.capacity would be 300, below 412 old.tenants");
 	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 0, .limit = 1 }, "floor: main.ready would be 0, below 1");
+	struct fact_server server = { .state = SERVER_DRAIN };
+	profile.respect = n_main;
+	rollout.facts.servers[0] = &server;
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 0, .limit = 1 }, "floor: main.ready would be 0, below 1"); /* ours */
+	wants[0].state = SERVER_UNKNOWN;
+	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 0, .limit = 1 }, "floor: main.ready would be 0, below 1; by another hand: ox3 drain");
+	wants[0].state = SERVER_DRAIN;
+	rollout.facts.servers[0] = NULL;
+	profile.respect = NULL;
 	stages[STAGE_CONVERT].keep[1].is_max = true;
 	says(OX3, (struct why){ .kind = WHY_FLOOR, .floor = 1, .value = 2, .limit = 1 }, "floor: main.ready would be 2, above 1");
 	stages[STAGE_CONVERT].keep[1].is_max = false;
