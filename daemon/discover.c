@@ -3,113 +3,34 @@
  * A look at the whole site before there is a rollout. Everything is asked at once (nodes in parts), answers are kept as they come, and
  * judged when the last one is there: a person should see all that is wrong in one go, each with what to do about it.
  */
-#include "discover.h"
+#include "discover_parts.h"
 
-#include "config.h"
+#include "core/facts.h"
 #include "io/haproxy.h"
 #include "io/loop.h"
 #include "io/runner.h"
 #include "io/sql.h"
-#include "look.h"
 #include "memory.h"
-#include "probe.h"
 #include "site.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { QUERY_MS = 20000, NODE_MS = 3000, AT_ONCE = 32, RUNNER_MS = 10000, MACHINE_MS = 5000 };
+enum { QUERY_MS = 20000, NODE_MS = 3000, RUNNER_MS = 10000, MACHINE_MS = 5000 };
 
-struct node {
-	struct discovery *d;
-	const struct config_node *config;
-	struct probe_run *run;
-	char *columns;       /* owned */
-	struct row row;      /* for templates; borrows columns */
-	char *value, *error; /* owned; value NULL: there was none */
-	uint8_t class_, also; /* also: another class that fits */
-	size_t stage, check;   /* the next of its checks */
-};
-
-struct table {
-	struct discovery *d;
-	uint8_t set;
-	struct sql_query *query;
-	struct engine_row *rows; /* columns owned */
-	char **names, **hosts, **values; /* owned, for findings */
-	size_t n;
-	char *error;         /* owned */
-};
-
-struct seen_server {
-	char name[64];
-	uint8_t state;
-	bool up;
-};
-
-struct process {
-	struct discovery *d;
-	const char *balancer;
-	size_t number;
-	struct site_call *call;
-	struct seen_server *servers; /* owned */
-	size_t n;
-	bool reachable;
-	char *error, *refused; /* owned; refused: what a command that does nothing was answered */
-};
-
-/* A database host that probes ask about schemata: "host:POOL". */
-struct machine {
-	struct discovery *d;
-	const struct config_host *host;
-	struct sql_query *query;
-	char *error;         /* owned */
-};
-
-struct place {
-	struct discovery *d;
-	const char *node;    /* NULL: local */
-	struct runner *runner;
-	struct runner_request *request;
-	char id[100];
-	char **argv;         /* owned */
-	char *error, *mend;  /* owned */
-};
-
-struct discovery {
-	struct site *site;
-	const struct profile *profile;
-	bool check;
-	discover_fn *fn;
-	void *arg;
-	struct loop_timer *end;
-	size_t open, next_node, nodes_open, next_place, places_open;
-	struct node *nodes;
-	struct look_classes classes[8];
-	struct table tables[8];
-	struct process processes[CONFIG_BALANCERS_MAX * CONFIG_SOCKETS_MAX];
-	size_t n_processes;
-	struct machine *machines;
-	struct place *places; /* check: every runner; the last is local */
-	size_t n_places;
-	char **secrets;       /* env that names each secret of the profile once; owned */
-	struct discover_result result;
-};
-
-static const struct config *config_of(const struct discovery *d)
+const struct config *discover_config(const struct discovery *d)
 {
 	return site_config(d->site);
 }
 
-static struct bind bind_of(const struct discovery *d, const struct row *row)
+struct bind discover_bind(const struct discovery *d, const struct row *row)
 {
-	struct bind bind = { .profile = d->profile, .row = row, .cluster = config_of(d)->cluster, .lane = LANE_NONE };
+	struct bind bind = { .profile = d->profile, .row = row, .r = d->world, .cluster = discover_config(d)->cluster, .lane = LANE_NONE };
 	return bind;
 }
 
-/* One answer less to wait for; the end comes when the loop turns, never inside discover_start(). */
-static void one_less(struct discovery *d)
+void discover_one_less(struct discovery *d)
 {
 	if (--d->open == 0)
 		loop_timer_set(d->end, 0);
@@ -125,9 +46,7 @@ static __attribute__((format(printf, 1, 0))) char *said(const char *format, va_l
 	return text;
 }
 
-static void finding(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...)
-	printf_like(5, 6);
-static void finding(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...)
+void discover_say(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...)
 {
 	struct discover_result *r = &d->result;
 	va_list args;
@@ -144,43 +63,12 @@ static void finding(struct discovery *d, enum discover_level level, const char *
 
 static void nodes_go_on(struct discovery *d);
 
-static void node_check(struct node *node);
-
 static void node_done(struct node *node)
 {
 	struct discovery *d = node->d;
 	d->nodes_open--;
 	nodes_go_on(d);
-	one_less(d);
-}
-
-/* Nobody could say: its runner is named elsewhere. */
-static void on_check(void *arg, const struct probe_answer *answer)
-{
-	struct node *node = arg;
-	char subject[300];
-	node->run = NULL;
-	(void)snprintf(subject, sizeof(subject), "node %s", node->config->name);
-	if (answer->result == RESULT_FAILED)
-		finding(node->d, DISCOVER_ERROR, subject, "see the parameters of the rollout, and what the node says when it is asked by hand", "%s", answer->text);
-	node_check(node);
-}
-
-/* The next probe that `check` of a stage names, where the node has work in it. */
-static void node_check(struct node *node)
-{
-	struct discovery *d = node->d;
-	const struct profile *p = d->profile;
-	for (; d->check && node->stage < p->n_stages; node->stage++, node->check = 0) {
-		const struct stage *stage = &p->stages[node->stage];
-		bool works = stage->set == p->set_node && node->class_ != CLASS_NONE && (stage->where == 0 || (stage->where & (1u << node->class_)) != 0);
-		if (!works || node->check == stage->n_check)
-			continue;
-		struct probe_options options = { .bind = bind_of(d, &node->row), .unit = RECORD_NO_UNIT };
-		node->run = probe_start(d->site, &p->probes[stage->check[node->check++]], &options, on_check, node);
-		return;
-	}
-	node_done(node);
+	discover_one_less(d);
 }
 
 static void on_node(void *arg, const struct probe_answer *answer)
@@ -196,15 +84,15 @@ static void on_node(void *arg, const struct probe_answer *answer)
 	} else {
 		node->error = memory_need(strdup(answer->text));
 	}
-	node_check(node);
+	node_done(node);
 }
 
 static void nodes_go_on(struct discovery *d)
 {
 	int probe = profile_probe(d->profile, d->profile->sets[d->profile->set_node].class_probe);
-	while (probe >= 0 && d->nodes_open < AT_ONCE && d->next_node < config_of(d)->n_nodes) {
+	while (probe >= 0 && d->nodes_open < DISCOVER_AT_ONCE && d->next_node < discover_config(d)->n_nodes) {
 		struct node *node = &d->nodes[d->next_node++];
-		struct probe_options options = { .bind = bind_of(d, &node->row), .unit = RECORD_NO_UNIT, .timeout_ms = NODE_MS };
+		struct probe_options options = { .bind = discover_bind(d, &node->row), .unit = RECORD_NO_UNIT, .timeout_ms = NODE_MS };
 		d->nodes_open++;
 		d->open++;
 		node->run = probe_start(d->site, &d->profile->probes[probe], &options, on_node, node);
@@ -213,7 +101,7 @@ static void nodes_go_on(struct discovery *d)
 
 static void nodes_start(struct discovery *d)
 {
-	const struct config *config = config_of(d);
+	const struct config *config = discover_config(d);
 	d->nodes = memory_need(calloc(config->n_nodes + 1, sizeof(struct node)));
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		struct node *node = &d->nodes[i];
@@ -238,7 +126,7 @@ static void keep_rows(struct table *t, const struct sql_result *result)
 	t->hosts = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
 	t->values = memory_need(calloc(result->n_rows + 1, sizeof(char *)));
 	for (size_t i = 0; i < result->n_rows; i++) {
-		if (look_row(config_of(d), set, &d->classes[t->set], result, i, &look, &fail) != 0) {
+		if (look_row(discover_config(d), set, &d->classes[t->set], result, i, &look, &fail) != 0) {
 			t->error = memory_need(strdup(fail.text));
 			return;
 		}
@@ -258,14 +146,14 @@ static void on_rows(void *arg, const struct sql_result *result)
 		keep_rows(t, result);
 	else
 		t->error = memory_need(strdup(result->error));
-	one_less(t->d);
+	discover_one_less(t->d);
 }
 
 static void table_start(struct discovery *d, uint8_t s)
 {
 	const struct set *set = &d->profile->sets[s];
 	struct table *t = &d->tables[s];
-	struct bind bind = bind_of(d, NULL);
+	struct bind bind = discover_bind(d, NULL);
 	struct fail fail = { 0 };
 	struct sql *sql = site_sql(d->site, set->database, &fail);
 	char *query = sql != NULL ? bind_sql(&bind, set->query, &fail) : NULL;
@@ -290,7 +178,7 @@ static void on_machine(void *arg, const struct sql_result *result)
 	m->query = NULL;
 	if (result->outcome != SQL_OK)
 		m->error = memory_need(strdup(result->error));
-	one_less(m->d);
+	discover_one_less(m->d);
 }
 
 static void machine_start(struct machine *m)
@@ -311,7 +199,7 @@ static void machine_start(struct machine *m)
 
 static void machines_start(struct discovery *d)
 {
-	const struct config *config = config_of(d);
+	const struct config *config = discover_config(d);
 	bool needed = false;
 	for (size_t i = 0; i < d->profile->n_probes; i++)
 		needed |= d->profile->probes[i].kind == PROBE_SQL && strncmp(d->profile->probes[i].target, "host:", 5) == 0;
@@ -330,7 +218,7 @@ static void on_refused(void *arg, const char *error)
 	p->call = NULL;
 	if (error != NULL)
 		p->refused = memory_need(strdup(error));
-	one_less(p->d);
+	discover_one_less(p->d);
 }
 
 static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
@@ -341,7 +229,7 @@ static void on_snapshot(void *arg, const struct haproxy_snapshot *snapshot)
 	p->reachable = snapshot->reachable;
 	if (!p->reachable) {
 		p->error = memory_need(strdup(snapshot->error));
-		one_less(d);
+		discover_one_less(d);
 		return;
 	}
 	p->servers = memory_need(calloc(snapshot->n_servers + 1, sizeof(*p->servers)));
@@ -383,7 +271,7 @@ static void places_go_on(struct discovery *d);
 /* Behind what is there: each program that steps run at the place. What only the new version brings is not looked for. */
 static void tools_of(struct discovery *d, const char *node, char **argv, size_t max)
 {
-	struct bind bind = bind_of(d, NULL);
+	struct bind bind = discover_bind(d, NULL);
 	struct fail fail;
 	size_t n = 0;
 	while (argv[n] != NULL)
@@ -433,7 +321,7 @@ static void on_runner(void *arg, const struct runner_result *result)
 	}
 	d->places_open--;
 	places_go_on(d);
-	one_less(d);
+	discover_one_less(d);
 }
 
 static void place_start(struct discovery *d, struct place *p)
@@ -462,7 +350,7 @@ static void place_start(struct discovery *d, struct place *p)
 
 static void places_go_on(struct discovery *d)
 {
-	while (d->places_open < AT_ONCE && d->next_place < d->n_places)
+	while (d->places_open < DISCOVER_AT_ONCE && d->next_place < d->n_places)
 		place_start(d, &d->places[d->next_place++]);
 }
 
@@ -492,7 +380,7 @@ static void secrets_of(struct discovery *d)
 
 static void places_start(struct discovery *d)
 {
-	const struct config *config = config_of(d);
+	const struct config *config = discover_config(d);
 	secrets_of(d);
 	d->places = memory_need(calloc(config->n_nodes + 1, sizeof(struct place)));
 	d->n_places = config->n_nodes + 1;
@@ -511,7 +399,7 @@ static void judge_params(struct discovery *d)
 		(void)snprintf(subject, sizeof(subject), "parameter %s", p->name);
 		(void)snprintf(mend, sizeof(mend), "upgctl start --set %s=VALUE, or vars in upgd.conf", p->name);
 		if (p->value == NULL)
-			finding(d, DISCOVER_ERROR, subject, mend, "is not given: %s", p->doc != NULL ? p->doc : "it has no default");
+			discover_say(d, DISCOVER_ERROR, subject, mend, "is not given: %s", p->doc != NULL ? p->doc : "it has no default");
 	}
 }
 
@@ -520,33 +408,33 @@ static void judge_node(struct discovery *d, const struct node *node, const struc
 	char subject[300];
 	(void)snprintf(subject, sizeof(subject), "node %s", node->config->name);
 	if (node->value == NULL)
-		finding(d, DISCOVER_ERROR, subject, "is it running, and health in upgd.conf right? take it out of nodes if it is gone for good",
+		discover_say(d, DISCOVER_ERROR, subject, "is it running, and health in upgd.conf right? take it out of nodes if it is gone for good",
 			"%s", node->error != NULL ? node->error : "its class could not be asked");
 	else if (node->class_ == CLASS_NONE)
-		finding(d, DISCOVER_ERROR, subject, "compare the parameters of the rollout with what the nodes run",
+		discover_say(d, DISCOVER_ERROR, subject, "compare the parameters of the rollout with what the nodes run",
 			"%s says \"%.80s\", which is of no class", set->class_probe, node->value);
 	else if (node->also != CLASS_NONE)
-		finding(d, DISCOVER_ERROR, subject, "give another version: this one runs already",
+		discover_say(d, DISCOVER_ERROR, subject, "give another version: this one runs already",
 			"\"%.80s\" is both %s and %s: nothing would tell the fleets apart", node->value, d->profile->classes[node->class_], d->profile->classes[node->also]);
 	else
-		finding(d, DISCOVER_OK, subject, NULL, "%s, \"%.80s\"", d->profile->classes[node->class_], node->value);
+		discover_say(d, DISCOVER_OK, subject, NULL, "%s, \"%.80s\"", d->profile->classes[node->class_], node->value);
 }
 
 static void judge_nodes(struct discovery *d)
 {
 	const struct set *set = &d->profile->sets[d->profile->set_node];
-	const struct config *config = config_of(d);
+	const struct config *config = discover_config(d);
 	if (config->n_nodes == 0)
-		finding(d, DISCOVER_ERROR, set->name, "add nodes to upgd.conf", "the set has no rows");
+		discover_say(d, DISCOVER_ERROR, set->name, "add nodes to upgd.conf", "the set has no rows");
 	if (profile_probe(d->profile, set->class_probe) < 0)
-		finding(d, DISCOVER_ERROR, set->name, "name one of probes in the profile", "there is no probe \"%s\"", set->class_probe);
+		discover_say(d, DISCOVER_ERROR, set->name, "name one of probes in the profile", "there is no probe \"%s\"", set->class_probe);
 	size_t n_new = 0;
 	for (size_t i = 0; i < config->n_nodes; i++) {
 		judge_node(d, &d->nodes[i], set);
 		n_new += d->nodes[i].class_ == CLASS_NEW && d->nodes[i].also == CLASS_NONE;
 	}
 	if (n_new > 0 && n_new == config->n_nodes)
-		finding(d, DISCOVER_WARNING, set->name, "compare from and to with what the nodes run", "every node is new already: none would be upgraded");
+		discover_say(d, DISCOVER_WARNING, set->name, "compare from and to with what the nodes run", "every node is new already: none would be upgraded");
 }
 
 static int by_name(const void *a, const void *b)
@@ -562,7 +450,7 @@ static void judge_twice(struct discovery *d, const struct table *t)
 	qsort(names, t->n, sizeof(char *), by_name);
 	for (size_t i = 1; i < t->n; i++)
 		if (strcmp(names[i], names[i - 1]) == 0 && (i < 2 || strcmp(names[i], names[i - 2]) != 0))
-			finding(d, DISCOVER_ERROR, names[i], "tools take a name alone and would touch both: rename one, or leave it out of the system",
+			discover_say(d, DISCOVER_ERROR, names[i], "tools take a name alone and would touch both: rename one, or leave it out of the system",
 				"is there more than once in set %s, on different database hosts", d->profile->sets[t->set].name);
 	free(names);
 }
@@ -573,36 +461,38 @@ static void judge_table(struct discovery *d, const struct table *t)
 	size_t n_of[PROFILE_CLASSES_MAX] = { 0 };
 	char counts[200] = "";
 	if (t->error != NULL) {
-		finding(d, DISCOVER_ERROR, set->name, "see databases in upgd.conf, and what its account may do", "%s: %s", set->database, t->error);
+		discover_say(d, DISCOVER_ERROR, set->name, "see databases in upgd.conf, and what its account may do", "%s: %s", set->database, t->error);
 		return;
 	}
 	for (size_t i = 0; i < t->n; i++) {
 		n_of[t->rows[i].class_]++;
 		if (set->host_column != NULL && t->rows[i].host == 0)
-			finding(d, DISCOVER_ERROR, t->names[i], "add the pool to pools of a host in databases of upgd.conf",
+			discover_say(d, DISCOVER_ERROR, t->names[i], "add the pool to pools of a host in databases of upgd.conf",
 				"is on pool %s, which no database host has", t->hosts[i][0] ? t->hosts[i] : "(none)");
 		if (t->rows[i].class_ == CLASS_NONE)
-			finding(d, DISCOVER_ERROR, t->names[i], "compare the parameters of the rollout with what the site calls its fleets",
+			discover_say(d, DISCOVER_ERROR, t->names[i], "compare the parameters of the rollout with what the site calls its fleets",
 				"%s is \"%.80s\", which is of no class", set->class_column, t->values[i]);
 	}
 	judge_twice(d, t);
 	for (size_t i = 0; i < d->profile->n_classes; i++)
 		if (n_of[i] > 0)
 			(void)snprintf(counts + strlen(counts), sizeof(counts) - strlen(counts), ", %zu %s", n_of[i], d->profile->classes[i]);
-	if (t->n == 0)
-		finding(d, DISCOVER_WARNING, set->name, NULL, "the set has no rows");
+	if (t->n == 0 && set->weight_column != NULL)
+		discover_say(d, DISCOVER_WARNING, set->name, NULL, "the set has no rows");
+	else if (t->n == 0)
+		discover_say(d, DISCOVER_OK, set->name, NULL, "no rows: nothing to do");
 	else
-		finding(d, DISCOVER_OK, set->name, NULL, "%zu rows%s", t->n, counts);
+		discover_say(d, DISCOVER_OK, set->name, NULL, "%zu rows%s", t->n, counts);
 }
 
 static void judge_machines(struct discovery *d)
 {
-	for (size_t i = 0; i < config_of(d)->n_hosts; i++) {
+	for (size_t i = 0; i < discover_config(d)->n_hosts; i++) {
 		const struct machine *m = &d->machines[i];
 		char subject[300];
-		(void)snprintf(subject, sizeof(subject), "database host %s", config_of(d)->hosts[i].name);
+		(void)snprintf(subject, sizeof(subject), "database host %s", discover_config(d)->hosts[i].name);
 		if (m->error != NULL)
-			finding(d, DISCOVER_ERROR, subject, "see hosts in databases of upgd.conf, and its option file", "%s", m->error);
+			discover_say(d, DISCOVER_ERROR, subject, "see hosts in databases of upgd.conf, and its option file", "%s", m->error);
 	}
 }
 
@@ -611,16 +501,16 @@ static void judge_process(struct discovery *d, const struct process *p)
 	char subject[400];
 	(void)snprintf(subject, sizeof(subject), "balancer %s, %s", p->balancer, site_socket(d->site, p->balancer, p->number));
 	if (!p->reachable) {
-		finding(d, DISCOVER_ERROR, subject, "is HAProxy running, and may upgd open its socket? see balancers in upgd.conf",
+		discover_say(d, DISCOVER_ERROR, subject, "is HAProxy running, and may upgd open its socket? see balancers in upgd.conf",
 			"%s", p->error != NULL ? p->error : "does not answer");
 		return;
 	}
 	if (p->refused != NULL && strstr(p->refused, "ermission denied") != NULL)
-		finding(d, DISCOVER_ERROR, subject, "stats socket ... level admin, in haproxy.cfg", "may be read, but not commanded: %s", p->refused);
-	for (size_t i = 0; i < config_of(d)->n_nodes; i++) {
-		const char *name = config_of(d)->nodes[i].name;
+		discover_say(d, DISCOVER_ERROR, subject, "stats socket ... level admin, in haproxy.cfg", "may be read, but not commanded: %s", p->refused);
+	for (size_t i = 0; i < discover_config(d)->n_nodes; i++) {
+		const char *name = discover_config(d)->nodes[i].name;
 		if (server_in(p, name) == NULL)
-			finding(d, DISCOVER_ERROR, subject, "servers in HAProxy are named as nodes in upgd.conf; add it, disabled if it serves elsewhere",
+			discover_say(d, DISCOVER_ERROR, subject, "servers in HAProxy are named as nodes in upgd.conf; add it, disabled if it serves elsewhere",
 				"backend %s has no server \"%s\"", site_backend(d->site, p->balancer), name);
 	}
 }
@@ -633,7 +523,7 @@ static void judge_agreement(struct discovery *d, const struct process *first, co
 	for (const struct process *p = first + 1; p < d->processes + d->n_processes && p->balancer == first->balancer; p++) {
 		const struct seen_server *here = server_in(p, name);
 		if (there != NULL && here != NULL && there->state != here->state)
-			finding(d, DISCOVER_ERROR, subject, "set it the same in all processes", "its processes disagree about %s: %s at %s, %s at %s", name,
+			discover_say(d, DISCOVER_ERROR, subject, "set it the same in all processes", "its processes disagree about %s: %s at %s, %s at %s", name,
 				server_state_word((enum server_state)there->state), site_socket(d->site, first->balancer, first->number),
 				server_state_word((enum server_state)here->state), site_socket(d->site, p->balancer, p->number));
 	}
@@ -646,16 +536,16 @@ static void judge_balancers(struct discovery *d)
 		char subject[100];
 		(void)snprintf(subject, sizeof(subject), "balancer %s", name);
 		if (site_processes(d->site, name) == 0)
-			finding(d, DISCOVER_ERROR, subject, "add it to balancers in upgd.conf", "the profile needs it and the configuration does not have it");
+			discover_say(d, DISCOVER_ERROR, subject, "add it to balancers in upgd.conf", "the profile needs it and the configuration does not have it");
 		else if (!site_has_master(d->site, name))
-			finding(d, DISCOVER_WARNING, subject, "give masters in balancers of upgd.conf",
+			discover_say(d, DISCOVER_WARNING, subject, "give masters in balancers of upgd.conf",
 				"has no master socket: for a minute after a reload, nobody can say whether a node is idle");
 	}
 	for (size_t i = 0; i < d->n_processes; i++) {
 		judge_process(d, &d->processes[i]);
 		if (d->processes[i].number == 0)
-			for (size_t n = 0; n < config_of(d)->n_nodes; n++)
-				judge_agreement(d, &d->processes[i], config_of(d)->nodes[n].name);
+			for (size_t n = 0; n < discover_config(d)->n_nodes; n++)
+				judge_agreement(d, &d->processes[i], discover_config(d)->nodes[n].name);
 	}
 }
 
@@ -666,7 +556,7 @@ static void judge_places(struct discovery *d)
 		char subject[300];
 		(void)snprintf(subject, sizeof(subject), "runner of %s", p->node != NULL ? p->node : "this host");
 		if (p->error != NULL)
-			finding(d, DISCOVER_ERROR, subject, p->mend, "%s", p->error);
+			discover_say(d, DISCOVER_ERROR, subject, p->mend, "%s", p->error);
 	}
 }
 
@@ -684,31 +574,66 @@ static bool is_aside(const struct discovery *d, const struct node *node)
 	return false;
 }
 
+/* What is known so far; once more when the ways are known. */
 static void rows_collect(struct discovery *d)
 {
 	struct discover_result *r = &d->result;
-	size_t max = config_of(d)->n_nodes;
-	for (size_t s = 0; s < d->profile->n_sets; s++)
-		max += d->tables[s].n;
+	size_t max = discover_config(d)->n_nodes;
+	for (uint8_t s = 0; s < d->profile->n_sets; s++)
+		max += d->tables[s].n + discover_ways_rows(d, s, NULL);
+	free(r->rows);
 	r->rows = memory_need(calloc(max + 1, sizeof(*r->rows)));
+	r->n_rows = 0;
 	for (uint8_t s = 0; s < d->profile->n_sets; s++) {
 		for (size_t i = 0; i < d->tables[s].n; i++)
 			r->rows[r->n_rows++] = d->tables[s].rows[i];
-		for (size_t i = 0; (int)s == d->profile->set_node && i < config_of(d)->n_nodes; i++) {
+		r->n_rows += discover_ways_rows(d, s, r->rows + r->n_rows);
+		for (size_t i = 0; (int)s == d->profile->set_node && i < discover_config(d)->n_nodes; i++) {
 			struct node *node = &d->nodes[i];
-			bool aside = is_aside(d, node);
 			r->rows[r->n_rows++] = (struct engine_row){ .set = s, .columns = node->columns, .weight = 1, .class_ = node->class_,
-				.capacity = node->config->capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)node->config->capacity, .aside = aside };
-			if (aside)
-				finding(d, DISCOVER_WARNING, node->config->name, "make it ready in the balancer before the start, or upgrade it by hand",
-					"is in maintenance in %s by somebody's hand: it is left alone", d->profile->respect);
+				.capacity = node->config->capacity > UINT32_MAX ? UINT32_MAX : (uint32_t)node->config->capacity, .aside = is_aside(d, node) };
 		}
 	}
 }
 
+static void judge_aside(struct discovery *d)
+{
+	for (size_t i = 0; d->profile->set_node >= 0 && i < discover_config(d)->n_nodes; i++)
+		if (is_aside(d, &d->nodes[i]))
+			discover_say(d, DISCOVER_WARNING, d->nodes[i].config->name, "make it ready in the balancer before the start, or upgrade it by hand",
+				"is in maintenance in %s by somebody's hand: it is left alone", d->profile->respect);
+}
+
+static void world_record(struct rollout *world, struct record rec)
+{
+	rec.seq = world->seq + 1;
+	(void)!rollout_apply(world, &rec); /* made here, from what was found */
+}
+
+/* A rollout that was never started: who asks about a row may name the nodes that are there. */
+static void world_make(struct discovery *d)
+{
+	rows_collect(d);
+	rollout_free(d->world);
+	struct rollout *world = d->world = rollout_new(d->profile, 0);
+	world_record(world, (struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	world_record(world, (struct record){ .kind = RECORD_ROW, .unit = 0, .text = "name=cluster\n" });
+	for (size_t i = 0; i < d->result.n_rows; i++) {
+		const struct engine_row *row = &d->result.rows[i];
+		world_record(world, (struct record){ .kind = RECORD_ROW, .unit = world->n_rows, .step = row->set, .lane = row->host, .value = row->weight,
+			.code = (uint16_t)(row->class_ | (row->aside ? 256 : 0)), .hash = row->capacity, .text = row->columns });
+	}
+	world_record(world, (struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
+	for (uint32_t i = 0; i < world->n_rows; i++)
+		world->facts.rows[i].known = world->facts.rows[i].up = world->rows[i].class_ != CLASS_NONE;
+}
+
 static void discovery_free(struct discovery *d)
 {
-	for (size_t i = 0; d->nodes != NULL && i < config_of(d)->n_nodes; i++) {
+	discover_checks_done(d);
+	discover_ways_done(d);
+	rollout_free(d->world);
+	for (size_t i = 0; d->nodes != NULL && i < discover_config(d)->n_nodes; i++) {
 		probe_cancel(d->nodes[i].run);
 		free(d->nodes[i].columns);
 		free(d->nodes[i].value);
@@ -731,7 +656,7 @@ static void discovery_free(struct discovery *d)
 		free(t->error);
 		look_classes_done(&d->classes[s]);
 	}
-	for (size_t i = 0; i < config_of(d)->n_hosts; i++) {
+	for (size_t i = 0; i < discover_config(d)->n_hosts; i++) {
 		if (d->machines[i].query != NULL)
 			sql_cancel(d->machines[i].query);
 		free(d->machines[i].error);
@@ -764,21 +689,40 @@ static void discovery_free(struct discovery *d)
 	free(d);
 }
 
-static void on_end(void *arg)
+static void end(struct discovery *d)
 {
-	struct discovery *d = arg;
 	judge_params(d);
 	if (d->profile->set_node >= 0)
 		judge_nodes(d);
 	for (size_t s = 0; s < d->profile->n_sets; s++)
-		if (d->profile->sets[s].from == SET_SQL)
+		if (d->profile->sets[s].from == SET_SQL && !d->profile->sets[s].idle)
 			judge_table(d, &d->tables[s]);
+	discover_ways_judge(d);
 	judge_machines(d);
 	judge_balancers(d);
 	judge_places(d);
-	rows_collect(d);
+	judge_aside(d);
 	d->fn(d->arg, &d->result);
 	discovery_free(d);
+}
+
+/* All that was asked is answered. */
+static void on_end(void *arg)
+{
+	struct discovery *d = arg;
+	d->open = 1;
+	if (++d->phase == 1) {
+		world_make(d);
+		discover_ways_start(d);
+	} else if (d->phase == 2) {
+		world_make(d);
+		if (d->check)
+			discover_checks_start(d);
+	} else {
+		end(d);
+		return;
+	}
+	discover_one_less(d); /* what was asked counts for itself */
 }
 
 struct discovery *discover_start(struct site *site, const struct profile *profile, bool check, discover_fn *fn, void *arg)
@@ -788,11 +732,11 @@ struct discovery *discover_start(struct site *site, const struct profile *profil
 	*d = (struct discovery){ .site = site, .profile = profile, .check = check, .fn = fn, .arg = arg, .open = 1 };
 	d->end = loop_timer_new(site_loop(site), on_end, d);
 	for (uint8_t s = 0; s < profile->n_sets; s++) {
-		struct bind bind = bind_of(d, NULL);
-		if (profile->sets[s].from == SET_CLUSTER)
+		struct bind bind = discover_bind(d, NULL);
+		if (profile->sets[s].from == SET_CLUSTER || profile->sets[s].from == SET_PATH || profile->sets[s].idle)
 			continue;
 		if (look_classes_init(&d->classes[s], &bind, &profile->sets[s], &fail) != 0)
-			finding(d, DISCOVER_ERROR, profile->sets[s].name, "give the parameters that its classes need", "%s", fail.text);
+			discover_say(d, DISCOVER_ERROR, profile->sets[s].name, "give the parameters that its classes need", "%s", fail.text);
 		if (profile->sets[s].from == SET_SQL)
 			table_start(d, s);
 	}
@@ -802,7 +746,7 @@ struct discovery *discover_start(struct site *site, const struct profile *profil
 	balancers_start(d);
 	if (check)
 		places_start(d);
-	one_less(d); /* what was asked above counts for itself */
+	discover_one_less(d); /* what was asked above counts for itself */
 	return d;
 }
 

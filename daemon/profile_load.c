@@ -363,6 +363,17 @@ static void params_have_probes(struct loader *l, const struct conf_node *root)
 	}
 }
 
+/* What the plan has no stage for is not looked at: its query may be of a version that is not there yet. Nodes and tenants count for floors. */
+static void sets_without_stages(struct profile *p)
+{
+	for (size_t s = 1; s < p->n_sets; s++) {
+		bool used = (int)s == p->set_node || (int)s == p->set_tenants;
+		for (size_t i = 0; i < p->n_stages; i++)
+			used |= p->stages[i].set == s;
+		p->sets[s].idle = !used;
+	}
+}
+
 static struct profile *load_tree(struct conf_node *root, const char *const *params, bool early, int which, struct conf_errors *errors)
 {
 	static const char *const keys[] = { "language", "profile", "params", "plans", "classes", "passing", "respect", "afterwards", "sets", "probes", "stages", NULL };
@@ -391,6 +402,7 @@ static struct profile *load_tree(struct conf_node *root, const char *const *para
 		list->n_children = n_taken;
 	}
 	profile_load_stages(&l, root);
+	sets_without_stages(l.profile);
 	l.profile->respect = profile_text(&l, root, "respect", CONF_OPTIONAL);
 	l.profile->afterwards = profile_list(&l, root, "afterwards");
 	l.profile->passing = profile_regex(&l, root, "passing");

@@ -90,7 +90,7 @@ static char *first_line(const struct rollout *r, const char *waits)
 	if (to != NULL)
 		(void)fprintf(out, " %s%s%s", from != NULL ? from : "", from != NULL ? ">" : "", to);
 	if (r->profile->plan >= 0)
-		(void)fprintf(out, " plan %s", r->profile->plans[r->profile->plan].name);
+		(void)fprintf(out, " (plan %s)", r->profile->plans[r->profile->plan].name);
 	counts_shown(out, r);
 	(void)fprintf(out, " down %s tenants", view_number(facts_tenants_down(r), number));
 	int64_t until = rollout_is_over(r) ? r->ended_ms : loop_wall_ms();

@@ -12,6 +12,7 @@
 #include "watch.h"
 
 #include "config.h"
+#include "core/facts.h"
 #include "engine.h"
 #include "io/haproxy.h"
 #include "io/loop.h"
@@ -21,6 +22,7 @@
 #include "memory.h"
 #include "probe.h"
 #include "site.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +58,8 @@ struct eye {
 	struct node_look *nodes;
 	uint32_t n_nodes, next_node, n_open;
 	bool changed;
+	/* a path */
+	struct probe_run *level;
 };
 
 struct node_look {
@@ -342,6 +346,18 @@ static bool row_facts(struct fact_row *fact, const struct look_row *look)
 	return changed;
 }
 
+/* The query does not give it any more: what that means the profile says, or nobody. */
+static bool row_absent(struct fact_row *fact, uint8_t absent)
+{
+	struct fact_row now = *fact;
+	now.known = absent != CLASS_NONE;
+	if (now.known)
+		now = (struct fact_row){ .class_ = absent, .known = true, .up = true };
+	bool changed = fact->known != now.known || fact->class_ != now.class_ || fact->tenants != now.tenants || fact->weight != now.weight;
+	*fact = now;
+	return changed;
+}
+
 /* All rows or none: a row that cannot be read makes the whole set unknown. */
 static bool read_rows(struct eye *eye, struct rollout *r, const struct sql_result *result)
 {
@@ -369,12 +385,9 @@ static bool read_rows(struct eye *eye, struct rollout *r, const struct sql_resul
 		seen[row] = true;
 		eye->changed |= row_facts(&r->facts.rows[row], &look);
 	}
-	for (uint32_t i = 0; i < planned; i++) {
-		if (r->rows[i].set != eye->index || seen[i] || !r->facts.rows[i].known)
-			continue;
-		r->facts.rows[i].known = false;
-		eye->changed = true;
-	}
+	for (uint32_t i = 0; i < planned; i++)
+		if (r->rows[i].set == eye->index && !seen[i])
+			eye->changed |= row_absent(&r->facts.rows[i], set->absent);
 	for (size_t i = 0; i < result->n_rows; i++) {
 		if (!news[i])
 			continue;
@@ -412,6 +425,66 @@ static void look_rows(struct eye *eye, struct rollout *r)
 	}
 	eye->looked = eye->began;
 	eye_done(eye, set_lost(eye, r, fail.text));
+}
+
+/* ---- the level of a path ---- */
+
+/* Nobody says it, or it is on none of the edges: nothing is known of them, and text says why. */
+static bool level_lost(struct eye *eye, struct rollout *r, const char *text)
+{
+	bool changed = strcmp(r->facts.level[eye->index], text) != 0;
+	if (changed)
+		log_say(LOG_AT_WARNING, "set %s: %s; its rows are unknown until the level is on their way", r->profile->sets[eye->index].name, text);
+	(void)snprintf(r->facts.level[eye->index], sizeof(r->facts.level[0]), "%s", text);
+	for (uint32_t i = 0; i < r->n_rows; i++)
+		if (r->rows[i].set == eye->index)
+			r->facts.rows[i].known = false;
+	return changed;
+}
+
+static bool level_seen(struct eye *eye, struct rollout *r, const char *level)
+{
+	char text[160];
+	int passed = way_passed(r, eye->index, level);
+	bool changed = r->facts.level[eye->index][0] != '\0';
+	if (passed < 0) {
+		(void)snprintf(text, sizeof(text), "the site says \"%.80s\", which is no level of this way", level);
+		return level_lost(eye, r, text);
+	}
+	r->facts.level[eye->index][0] = '\0';
+	for (uint32_t i = 0; i < r->n_rows; i++) {
+		struct fact_row *fact = &r->facts.rows[i];
+		uint8_t class_ = (int)r->rows[i].rank < passed ? CLASS_NEW : CLASS_OLD;
+		if (r->rows[i].set != eye->index)
+			continue;
+		changed |= !fact->known || fact->class_ != class_;
+		*fact = (struct fact_row){ .class_ = class_, .known = true, .up = true };
+	}
+	return changed;
+}
+
+static void on_level(void *arg, const struct probe_answer *answer)
+{
+	struct eye *eye = arg;
+	struct rollout *r = rollout_of(eye->watch);
+	const struct judge_table *table = answer->table;
+	const char *level = table != NULL && answer->whole && table->n_rows > 0 && table->cells[0] != NULL ? table->cells[0] : "";
+	bool said = level[0] != '\0' && answer->result == RESULT_OK, first = r->facts.rows_at[eye->index] == 0;
+	char text[160];
+	(void)snprintf(text, sizeof(text), "%.150s", table != NULL && answer->result == RESULT_OK ? "the answer is empty" : answer->text);
+	eye->level = NULL;
+	eye->looked = eye->began;
+	r->facts.rows_at[eye->index] = said ? eye->began : 0;
+	bool changed = said ? level_seen(eye, r, level) : level_lost(eye, r, text);
+	eye_done(eye, changed || first == said);
+}
+
+static void look_level(struct eye *eye, struct rollout *r)
+{
+	const struct probe_options options = { .bind = { .profile = r->profile, .r = r, .rollout = r->id, .lane = LANE_NONE,
+		.cluster = site_config(eye->watch->site)->cluster }, .unit = RECORD_NO_UNIT };
+	int probe = profile_probe(r->profile, r->profile->sets[eye->index].class_probe); /* it is there: the loader looks */
+	eye->level = probe_start(eye->watch->site, &r->profile->probes[probe], &options, on_level, eye);
 }
 
 /* ---- the nodes ---- */
@@ -476,6 +549,8 @@ static void eye_look(struct eye *eye)
 		eye->call = site_snapshot(w->site, r->profile->balancers[eye->index], eye->process, on_snapshot, eye);
 	} else if (r->profile->sets[eye->index].from == SET_SQL) {
 		look_rows(eye, r);
+	} else if (r->profile->sets[eye->index].from == SET_PATH) {
+		look_level(eye, r);
 	} else {
 		eye->next_node = eye->n_open = 0;
 		nodes_go_on(eye);
@@ -571,7 +646,7 @@ static bool eyes_open(struct watch *w)
 	w->rollout = r->id;
 	w->eyes = memory_need(calloc(CONFIG_BALANCERS_MAX * CONFIG_SOCKETS_MAX + 8, sizeof(struct eye)));
 	for (uint8_t s = 0; s < r->profile->n_sets; s++)
-		if (r->profile->sets[s].from != SET_CLUSTER)
+		if (facts_looked_at(r, s))
 			eye_set_add(w, r, s);
 	for (uint8_t b = 0; b < r->profile->n_balancers; b++) {
 		size_t n = r->facts.servers[b] != NULL ? site_processes(w->site, r->profile->balancers[b]) : 0;
@@ -588,6 +663,7 @@ void watch_forget(struct watch *w)
 		site_call_cancel(eye->call);
 		if (eye->query != NULL)
 			sql_cancel(eye->query);
+		probe_cancel(eye->level);
 		for (uint32_t k = 0; k < eye->n_nodes; k++)
 			probe_cancel(eye->nodes[k].run);
 		look_classes_done(&eye->classes);

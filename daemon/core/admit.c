@@ -180,6 +180,20 @@ static struct why tenants_held(const struct rollout *r, uint32_t unit)
 	return down > 0 && down + weight > stage->tenants_down ? why(WHY_LIMIT, down + weight, stage->tenants_down) : why(WHY_NONE, 0, 0);
 }
 
+/* A step of a path starts where the one before it has arrived, and where the site is at a level of the path. */
+static struct why path_held(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct row *row = &r->rows[u->row];
+	if (rollout_stage(r, u)->order != ORDER_PATH)
+		return why(WHY_NONE, 0, 0);
+	if (row->rank > 0 && r->units[r->unit_of[u->stage][row->rank - 1]].state != UNIT_DONE)
+		return (struct why){ .kind = WHY_ORDER, .other = u->stage };
+	if (!r->facts.rows[u->row].known)
+		return (struct why){ .kind = WHY_LEVEL, .other = row->set };
+	return why(WHY_NONE, 0, 0);
+}
+
 /* What holds this one unit. */
 static struct why unit_held(const struct rollout *r, uint32_t unit, const struct usage *usage)
 {
@@ -192,6 +206,9 @@ static struct why unit_held(const struct rollout *r, uint32_t unit, const struct
 		if (r->units[r->unit_of[a][row->rank]].state != UNIT_DONE)
 			return (struct why){ .kind = WHY_ORDER, .other = a };
 	}
+	struct why on_path = path_held(r, unit);
+	if (on_path.kind != WHY_NONE)
+		return on_path;
 	bool mine = r->live[unit].busy == BUSY_GATE || r->live[unit].gate_open; /* counted already */
 	uint32_t on_host = usage->host[host_of(row)] - mine;
 	if (stage->per_host != 0 && row->host != 0 && on_host >= stage->per_host)
@@ -273,7 +290,7 @@ static bool try_unit(struct rollout *r, struct out *out, uint32_t unit, const st
 		out_wake(out, live->retry_at);
 		return false;
 	}
-	bool needs_gate = stage->n_before > 0 || stage->n_keep > 0 || stage->has_window;
+	bool needs_gate = stage->n_before > 0 || stage->n_keep > 0 || stage->has_window || stage->order == ORDER_PATH;
 	if (live->gate_open && r->now - live->gate_at > GATE_VALID_MS)
 		live->gate_open = false;
 	if (needs_gate && !live->gate_open) {

@@ -654,6 +654,8 @@ static void order_make(struct rollout *r, uint8_t s)
 	for (uint32_t i = 0; i < rows; i++)
 		r->order[s][i] = r->unit_of[s][i];
 	r->n_order[s] = rows;
+	if (stage->order == ORDER_PATH)
+		return; /* as planned */
 	qsort_r(r->order[s], rows, sizeof(uint32_t), stage->order == ORDER_LONGEST ? by_weight : by_name, r); /* a plan is rehearsed beside the loop */
 	if (stage->order == ORDER_LONGEST)
 		canaries_first(r, r->order[s], rows, stage->canary);

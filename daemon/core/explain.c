@@ -34,6 +34,7 @@ static const struct {
 	[WHY_UNKNOWN] = { "world", 3, false },
 	[WHY_FENCED] = { "world", 8, false },
 	[WHY_GONE] = { "operator", 9, false },
+	[WHY_LEVEL] = { "operator", 9, false },
 	[WHY_STATEMENT] = { "world", 5, false },
 	[WHY_HOST] = { "world", 11, false },
 };
@@ -112,6 +113,12 @@ static void floor_text(const struct rollout *r, const struct unit *u, const stru
 static void order_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
 {
 	const char *stage = why->other < r->profile->n_stages ? r->profile->stages[why->other].name : "?";
+	char before[300];
+	if (u != NULL && why->other == u->stage && rollout_stage(r, u)->order == ORDER_PATH && r->rows[u->row].rank > 0) {
+		(void)snprintf(buf, size, "order: %s comes before it and is not done",
+			rollout_unit_name(r, r->unit_of[u->stage][r->rows[u->row].rank - 1], before, sizeof(before)));
+		return;
+	}
 	bool same = u != NULL && (rollout_stage(r, u)->same & (1u << (why->other & 31))) != 0 &&
 		(rollout_stage(r, u)->after & (1u << (why->other & 31))) == 0;
 	(void)snprintf(buf, size, same ? "order: its own unit of stage %s is not done" : "order: stage %s is not finished", stage);
@@ -277,6 +284,9 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 	case WHY_GONE:
 		(void)snprintf(buf, size, "gone: %s is not there any more", why->other < r->n_rows ? r->rows[why->other].name : "?");
 		break;
+	case WHY_LEVEL:
+		with_detail("level: where the site is on its way is not known", why->other < 8 ? r->facts.level[why->other] : "", buf, size);
+		break;
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
 		break;
@@ -323,6 +333,7 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		[WHY_PLACE] = "start the node",
 		[WHY_FENCED] = "start the node; or upgctl skip what waits for it, to end without it",
 		[WHY_STATEMENT] = "it is waited for; end it in the database if it will not end",
+		[WHY_LEVEL] = "see what the site says of its level: upgd looks again by itself; or upgctl abort",
 		[WHY_HOST] = "mend the database server: upgd sees it and goes on",
 	};
 	buf[0] = '\0';

@@ -225,11 +225,17 @@ int64_t facts_tenants_committed(const struct rollout *r, uint32_t except)
 	return down;
 }
 
+bool facts_looked_at(const struct rollout *r, uint8_t set)
+{
+	const struct set *s = &r->profile->sets[set];
+	return s->from != SET_CLUSTER && !s->idle && (s->from != SET_PATH || r->n_set_rows[set] > 0);
+}
+
 uint64_t facts_age(const struct rollout *r)
 {
 	uint64_t oldest = UINT64_MAX;
-	for (size_t i = 0; i < r->profile->n_sets; i++)
-		if (r->profile->sets[i].from != SET_CLUSTER && r->facts.rows_at[i] < oldest)
+	for (uint8_t i = 0; i < r->profile->n_sets; i++)
+		if (facts_looked_at(r, i) && r->facts.rows_at[i] < oldest)
 			oldest = r->facts.rows_at[i];
 	for (size_t i = 0; i < r->profile->n_balancers; i++)
 		if (r->facts.servers_at[i] < oldest)

@@ -23,6 +23,8 @@ int64_t facts_tenants_down(const struct rollout *r);
 int64_t facts_weight(const struct rollout *r, uint32_t row);
 int64_t facts_tenants_committed(const struct rollout *r, uint32_t except);
 
+/* The set's rows are observed: not the cluster's, not of a set that the plan has no stage for, not of a path that is at its end. */
+bool facts_looked_at(const struct rollout *r, uint8_t set);
 /* The oldest observation behind what is known, boot ms; 0: something was never seen. */
 uint64_t facts_age(const struct rollout *r);
 

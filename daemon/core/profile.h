@@ -69,6 +69,7 @@ struct set {
 	char *up_column;     /* enabled tenants; NULL: as weight */
 	char *class_column;  /* SET_SQL: the column the rules look at */
 	char *class_probe;   /* SET_NODES: the probe whose value the rules look at; SET_PATH: the probe that says the level */
+	bool idle;           /* derived: no stage of the plan is for it, so nobody looks at it */
 	uint8_t absent;      /* SET_SQL: what a row is that the query does not give any more; CLASS_NONE: gone, and held */
 	char *target;        /* SET_PATH: where the way leads to, a template */
 	struct level_rule *levels; /* SET_PATH: the level of a target; first match; none: as it is written */

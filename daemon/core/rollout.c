@@ -115,7 +115,7 @@ const char *rollout_state_word(unsigned state)
 const char *why_word(enum why_kind kind)
 {
 	static const char *const words[WHY_KINDS] = { "none", "order", "pause", "failed_unit", "contested", "approval",
-		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement", "host", "gone" };
+		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement", "host", "gone", "level" };
 	return (unsigned)kind < WHY_KINDS ? words[kind] : "?";
 }
 

@@ -80,7 +80,7 @@ enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERI
 
 enum why_kind {
 	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
-	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_GONE, WHY_KINDS
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_GONE, WHY_LEVEL, WHY_KINDS
 };
 
 enum { WHY_LINE = 255 }; /* as the balancer of CONTESTED: it is a line of a file */
@@ -144,6 +144,7 @@ struct facts {
 	struct fact_row *rows;       /* by row index */
 	struct fact_server *servers[PROFILE_BALANCERS_MAX]; /* by rank in the node set */
 	uint64_t rows_at[8], servers_at[PROFILE_BALANCERS_MAX]; /* boot ms: the observation began; 0: never or lost */
+	char level[8][160];  /* of a path whose rows are not known: why; "" before the first look */
 	struct fact_host *hosts; /* by number, as in struct row; 0 is none */
 	struct fact_host *databases; /* every unit depends on each */
 	uint32_t n_hosts, n_databases;

@@ -24,8 +24,8 @@ plans = (
 sets = {
 	node = { from = "nodes"; probe = "version"; class = ( { is = "old"; match = "^${param.from}$"; }, { is = "new"; match = "^${param.to}$"; } ); };
 	edge = { from = "path"; probe = "level"; to = "${param.to}"; levels = ( { is = "three"; match = "^3[.]"; }, { is = "two"; match = "^2[.]"; } );
-		edges = ( { from = "one"; to = "odd"; file = "a"; }, { from = "odd"; to = "three"; file = "b"; }, { from = "odd"; to = "two"; file = "b"; },
-			{ from = "one"; to = "oneandahalf"; file = "${param.name}.sql"; }, { from = "oneandahalf"; to = "two"; file = "d"; }, { from = "two"; to = "three"; file = "e"; } ); };
+		edges = ( { from = "one"; to = "odd"; file = "a"; }, { from = "odd"; to = "three"; file = "${param.name}.sql"; },
+			{ from = "one"; to = "oneandahalf"; file = "c"; }, { from = "oneandahalf"; to = "two"; file = "d"; }, { from = "two"; to = "three"; file = "e"; } ); };
 };
 probes = {
 	version = { read = "LAB/nodes/${node.name}/version"; on = "self"; };
@@ -36,7 +36,7 @@ probes = {
 };
 stages = (
 	{ name = "climb"; for = "edge"; where = [ "old" ]; order = "path"; steps = (
-		{ name = "step"; run = [ "sh", "-c", "echo $1 >>LAB/ran; test ! -e LAB/stop.$1 && echo $1 >LAB/level", "climb", "${edge.name}" ]; on = "local";
+		{ name = "step"; run = [ "sh", "-c", "echo $1 $2 >>LAB/ran; test ! -e LAB/stop.$1 && echo $1 >LAB/level", "climb", "${edge.name}", "${edge.file}" ]; on = "local";
 			resolve = "rerun"; verify = [ "there" ]; undo = "none"; } ); },
 	{ name = "roll"; for = "node"; where = [ "old" ]; after = [ "climb" ]; steps = (
 		{ name = "install"; run = [ "sh", "-c", "echo ${param.to} >version.new; mv version.new LAB/nodes/${node.name}/version" ]; on = "self";
@@ -117,3 +117,46 @@ def test_what_nobody_gave_is_asked_and_the_plan_follows_from_it(ways):
 	os.rename(ways.lab.dir / "gone", ways.lab.dir / "site")
 	(ways.lab.dir / "nodes/ox3/version").unlink()
 	assert "parameter from: 1.7, as said by ox1, ox2; no answer from ox3" in ways.refused("check", "--to", "2.0")
+
+
+def test_a_path_is_gone_step_by_step(ways):
+	lab = ways.lab
+	plan = ways.text("plan", "--to", "3.0")
+	assert "climb        2 of edge" in plan and "reaches its end" in plan, "the shortest way"
+	found = lab.upgctl("check", "--to", "3.0", json=True)["findings"]
+	assert "from level one to three in 2 steps: odd, three" in [f["text"] for f in found if f["subject"] == "edge"]
+
+	lab.upgctl("start", "--to", "3.0", "--until", "climb/odd")
+	lab.wait_until(lambda: lab.units("climb")["climb/odd"]["state"] == "done", 20, "the first step is done")
+	assert lab.upgctl("start", "--to", "3.0", json=True)["already"], "what was asked then counts, whatever would be said now"
+	assert "ways 1.7>3.0 (plan climb) climb 1/2 roll 0/3" in lab.status()["first"]
+	ways.level("two")
+	lab.upgctl("resume")
+	lab.wait_until(lambda: "two" in ways.text("explain", "climb/three"), 20, "the level is not on the way, and that is said")
+	assert 'level: where the site is on its way is not known: the site says "two", which is no level of this way' in ways.text("explain", "climb/three")
+	ways.level("odd")
+	lab.wait_for_state("done")
+	assert (lab.dir / "ran").read_text() == "odd a\nthree bench.sql\n"
+	assert "nothing to do" not in ways.text("plan", "--to", "3.0", "--set", "from=1.7")
+	assert "climb        0 of edge" in ways.text("plan", "--to", "3.0", "--set", "from=1.7"), "it is at its end"
+
+
+def test_a_step_waits_for_the_one_before_it(ways):
+	lab = ways.lab
+	(lab.dir / "stop.odd").touch()
+	lab.upgctl("start", "--to", "3.0")
+	lab.wait_until(lambda: lab.units("climb")["climb/odd"]["state"] == "failed", 20, "the first step has failed")
+	lab.upgctl("park", "climb/odd")
+	lab.wait_for_state("partial")
+	units = lab.units("climb")
+	assert units["climb/three"]["state"] == "waiting" and (lab.dir / "ran").read_text() == "odd a\n"
+
+
+def test_where_there_is_no_way_nothing_starts(ways):
+	ways.level("nowhere")
+	said = ways.refused("start", "--to", "3.0")
+	assert 'edge: the site is at level "nowhere", which the profile does not know, and should come to "three"; it knows one to odd, odd to three' in said
+	ways.level("three")
+	assert 'the site is at level "three", which is newer than "two": there is no way back' in ways.refused("start", "--to", "2.0")
+	(ways.lab.dir / "level").unlink()
+	assert 'at which level the site is, nobody says, and it should come to "two": level: exit 1' in ways.refused("check", "--to", "2.0")
