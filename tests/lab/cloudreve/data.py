@@ -7,6 +7,10 @@ V3's database, full: users with folders, files, shares, direct links and WebDAV 
   json      a group, a node and a policy with broken options: half way it stops, outside any transaction
 """
 
+import argparse
+import json
+import pathlib
+
 import conf
 import schema
 
@@ -66,3 +70,18 @@ DIRT = {
 		f"UPDATE `{p}groups` SET options = '{{\"archive_download\":tru' WHERE id = 3",
 		f"INSERT INTO `{p}nodes` (id, status, name, type, aria2_options) VALUES (2, 0, 'slave', 0, 'not json')"],
 }
+
+
+def main():
+	parser = argparse.ArgumentParser(description="Fills V3's database, as its conf.ini says; prints the public names of three shares and three links.")
+	parser.add_argument("home", type=pathlib.Path)
+	parser.add_argument("--users", type=int, default=60)
+	parser.add_argument("--version", default="3.8.1")
+	parser.add_argument("--dirty", nargs="*", default=[], choices=sorted(DIRT))
+	args = parser.parse_args()
+	v3 = conf.Conf(args.home / "conf.ini")
+	print(json.dumps(fill(v3.connect(), v3.prefix, args.home, v3.salt, args.users, args.dirty, args.version)))
+
+
+if __name__ == "__main__":
+	main()
