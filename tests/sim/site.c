@@ -371,6 +371,8 @@ static enum result question_result(struct sim *s, const struct rollout *r, const
 	}
 	if (e->kind == EFFECT_ORPHANS)
 		return all_hold(s, r, e, step, ASKED_ORPHANS, &step->orphans, 1, which, cause);
+	if (e->dir == DIR_UNDO && e->kind == EFFECT_ASK)
+		return all_hold(s, r, e, step, ASKED_UNDONE, step->undo_unless, step->n_undo_unless, which, cause);
 	if (e->dir == DIR_UNDO)
 		return all_hold(s, r, e, step, ASKED_UNDONE, step->undo_verify, step->n_undo_verify, which, cause);
 	if ((e->kind == EFFECT_ASK || e->resolve) && step->n_done_when > 0)
@@ -408,6 +410,12 @@ static void tell_lines(struct sim *s, struct daemon *d, uint64_t fresh)
 	}
 }
 
+/* Which rows of on_failure fit what a failure says is anybody's guess; of the same failure it is the same. */
+static uint8_t causes(const struct effect *e, const struct step *step)
+{
+	return step->n_causes == 0 ? 0 : (uint8_t)(((e->seq + e->attempt) * 2654435761u >> 12) & ((1u << step->n_causes) - 1));
+}
+
 static void answer_question(struct sim *s, struct daemon *d, const struct happening *h)
 {
 	const struct effect *e = &h->effect;
@@ -441,6 +449,8 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 	if (cause != 0)
 		(void)snprintf(text, sizeof(text), "%s #%u", mute != NULL ? "cannot be asked" : which, cause);
 	ev.text = ev.result == RESULT_OK ? NULL : text[0] != '\0' ? text : which;
+	if (ev.result == RESULT_FAILED && e->kind == EFFECT_VERIFY && e->dir == DIR_DO)
+		ev.causes = causes(e, effect_step(r, e));
 	engine_event(d->engine, &ev);
 }
 
@@ -470,6 +480,8 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 	(void)snprintf(text, sizeof(text), cause != 0 ? "%s #%u" : "%s", word, cause);
 	ev.text = ev.result == RESULT_OK ? NULL : text;
 	ev.value = ev.result == RESULT_OK ? 0 : 1;
+	if (ev.result == RESULT_FAILED && e->dir == DIR_DO)
+		ev.causes = causes(e, effect_step(r, e));
 	ev.unit = e->unit;
 	ev.step = e->step;
 	ev.dir = e->dir;
