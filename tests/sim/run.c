@@ -227,6 +227,8 @@ static void crash_beside(size_t which, uint32_t where)
 		struct job job = { .options = quiet };
 		job.options.profile_text = profile_text;
 		job.troubles.list[job.troubles.n++] = beside[which];
+		if (choice != NULL && trouble_when(beside[which].kind) == AT_TIME) /* a way back from everywhere */
+			job.troubles.list[0].at = 1000 + where * 7919 % choice_reach(choice, &quiet).ms;
 		job.troubles.list[job.troubles.n++] = (struct trouble){ .kind = (uint8_t)kind, .at = where };
 		for (uint16_t i = 0; i < 2; i++)
 			job.troubles.list[i].id = i + 1;
