@@ -1,0 +1,7 @@
+-- SPDX-License-Identifier: MIT
+-- Domains have a status and administrators.
+ALTER TABLE domain_settings ALTER COLUMN enabled DROP DEFAULT;
+ALTER TABLE domain_settings ALTER COLUMN enabled TYPE smallint USING CASE WHEN enabled THEN 1 ELSE 0 END;
+ALTER TABLE domain_settings RENAME enabled TO status;
+ALTER TABLE domain_settings ALTER COLUMN status SET DEFAULT 1;
+CREATE TABLE domain_admins (domain varchar(250) PRIMARY KEY, pass_details text NOT NULL);
