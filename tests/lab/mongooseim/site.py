@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: MIT
+"""Three MongooseIM nodes behind HAProxy (mode tcp), their database on real PostgreSQL or MariaDB, and users whose sessions stay open."""
+
+import json
+import os
+import pathlib
+import socket
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from procs import LabError  # noqa: E402
+from sites import MariaDB, Postgres, Site  # noqa: E402
+
+FILES = ["4.2.0_5.0.0", "5.0.0_5.1.0", "5.1.0_6.0.0", "6.1.0_6.2.0", "6.2.0_6.2.1", "6.3.1_6.3.2", "6.5.0_6.6.0", "6.7.0_6.8.0"]
+VERSIONS = ["4.2.0", "5.0.0", "5.1.0", "6.0.0", "6.1.0", "6.2.0", "6.2.1", "6.3.0", "6.3.1", "6.3.2", "6.5.0", "6.6.0", "6.8.0"]
+TOML = """[general]
+  loglevel = "warning"
+  hosts = ["example.net"]
+  default_server_domain = "example.net"
+
+[internal_databases.cets]
+  backend = "rdbms"
+  cluster_name = "mim"
+
+[outgoing_pools.rdbms.default]
+  scope = "global"
+  workers = 10
+"""
+# More rows than a statement takes at a glance, and few enough that a lab is there at once.
+FILL = {"pgsql": """INSERT INTO users SELECT 'user' || i, 'x' FROM generate_series(1, 200) i;
+INSERT INTO rosterusers (username, jid) SELECT 'user' || (i % 200), 'friend' || i || '@example.net' FROM generate_series(1, {rows}) i;
+INSERT INTO rostergroups SELECT 'user' || (i % 200), 'friend' || i || '@example.net', 'group' || (i % 3) FROM generate_series(1, {rows}) i;
+INSERT INTO mam_message SELECT i, i % 200, 'hello' FROM generate_series(1, {rows}) i;
+INSERT INTO inbox (luser, lserver, remote_bare_jid, archive) SELECT 'user' || i, 'example.net', 'friend' || i, i % 2 = 0 FROM generate_series(1, 200) i;
+INSERT INTO last SELECT 'user' || i, i, '' FROM generate_series(1, 200) i""",
+	"mysql": """INSERT INTO users SELECT CONCAT('user', seq), 'x' FROM seq_1_to_200;
+INSERT INTO rosterusers (username, jid) SELECT CONCAT('user', seq % 200), CONCAT('friend', seq, '@example.net') FROM seq_1_to_{rows};
+INSERT INTO rostergroups SELECT CONCAT('user', seq % 200), CONCAT('friend', seq, '@example.net'), CONCAT('group', seq % 3) FROM seq_1_to_{rows};
+INSERT INTO mam_message SELECT seq, seq % 200, 'hello' FROM seq_1_to_{rows};
+INSERT INTO inbox (luser, lserver, remote_bare_jid, archive) SELECT CONCAT('user', seq), 'example.net', CONCAT('friend', seq), seq % 2 = 0 FROM seq_1_to_200;
+INSERT INTO last SELECT CONCAT('user', seq), seq, '' FROM seq_1_to_200"""}
+CFG = """frontend c2s
+	mode tcp
+	bind 127.0.0.1:{port}
+	timeout client 1h
+	default_backend be_c2s
+
+backend be_c2s
+	mode tcp
+	balance leastconn
+	option redispatch
+	timeout server 1h
+{servers}
+	server sorry 127.0.0.1:{sorry} backup
+"""
+
+
+class User(threading.Thread):
+	"""Stays on one connection for as long as it lasts, and says now and then where that is. Comes again at once when it ends, as XMPP clients do."""
+
+	def __init__(self, port):
+		super().__init__(daemon=True)
+		self.port, self.places, self.cuts = port, [], 0
+		self._end = threading.Event()
+		self.start()
+
+	def run(self):
+		while not self._end.is_set():
+			try:
+				with socket.create_connection(("127.0.0.1", self.port), timeout=5) as s:
+					self.talk(s)
+			except OSError:
+				pass
+			self.cuts += 1
+			self._end.wait(0.1)
+
+	def talk(self, s):
+		lines = s.makefile()
+		while not self._end.is_set():
+			s.sendall(b"ping\n")
+			line = lines.readline()
+			if not line:
+				return
+			place = " ".join(line.split()[:2])
+			if not self.places or self.places[-1] != place:
+				self.places.append(place)
+			self._end.wait(0.3)
+
+	def leave(self):
+		self._end.set()
+		self.join()
+
+
+class Sorry(threading.Thread):
+	"""The site's own answer while all nodes are down: a line, and the connection ends."""
+
+	def __init__(self, port):
+		super().__init__(daemon=True)
+		self.listener = socket.create_server(("127.0.0.1", port))
+		self.start()
+
+	def run(self):
+		while True:
+			try:
+				client, _ = self.listener.accept()
+			except OSError:
+				return
+			try:
+				client.recv(100)
+				client.sendall(b"maintenance until 03:00 ping\n")
+			except OSError:
+				pass
+			client.close()
+
+
+class MongooseIM(Site):
+	system = "mongooseim"
+	n_nodes = 3
+
+	def __init__(self, directory=None, build=None, kind="pgsql", version="6.2.0", to="6.2.1", rows=3000, users=12, more=None, **options):
+		"""rows: of the roster and of the archive. users: sessions that stay open. more: further values of vars."""
+		super().__init__(directory, build, **options)
+		self.kind, self.version, self.to, self.rows, self.more = kind, version, to, rows, more or {}
+		self.port, self.sorry_port = self.ports.take(), self.ports.take()
+		for node in self.nodes:
+			node.c2s = self.ports.take()
+		self.n_users, self.users = users, []
+
+	def build_site(self):
+		self.db = Postgres(self).start() if self.kind == "pgsql" else MariaDB(self, options=["--innodb-lock-wait-timeout=10"]).start()
+		self.sql("CREATE DATABASE mim", database="")
+		self.make_schema()
+		self.scripts()
+		query = ["psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo(), "-c"] if self.kind == "pgsql" else \
+			["mariadb", f"--defaults-file={self.db.root_cnf}", "-BN", "-D", "mim", "-e"]
+		(self.dir / "mim.json").write_text(json.dumps({"kind": self.kind, "query": query, "second": 0.1}))
+		for version in VERSIONS:
+			(self.dir / "packages" / version).mkdir(parents=True)
+			(self.dir / "packages" / version / "VERSION").write_text(version + "\n")
+		for node in self.nodes:
+			self.make_node(node)
+		for node in self.nodes:
+			self.remote(node.name, "mongooseimctl", "start")
+		for node in self.nodes:
+			self.remote(node.name, "mongooseimctl", "started")
+		self.sorry = Sorry(self.sorry_port)
+		servers = "\n".join(f"\tserver {n.name} 127.0.0.1:{n.c2s} check" for n in self.nodes)
+		self.start_balancer("lb", CFG.format(port=self.port, servers=servers, sorry=self.sorry_port))
+		self.wait_until(lambda: all(s["status"] == "UP" for n, s in self.servers().items() if n != "sorry"), 20, "the balancer sees all nodes UP")
+		self.users = [User(self.port) for _ in range(self.n_users)]
+		self.wait_until(lambda: all(u.places for u in self.users), 20, "every user has a session")
+		self.write_conf(values={"database": self.kind, "db": self.conninfo() if self.kind == "pgsql" else "mim", "package": self.to, "scripts": f"{self.dir}/scripts", "bin": "",
+			**({"cnf": str(self.db.root_cnf)} if self.kind == "mysql" else {}), "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
+			"backup_dir": f"{self.dir}/backup", "drain": "1s", "stop": "5s", "boot": "20s", "soak": "1s", **self.more}, balancers={"main": ("be_c2s", ("lb",))})
+
+	def stop(self):
+		for user in self.users:
+			user.leave()
+		if hasattr(self, "sorry"):
+			self.sorry.listener.close()
+		return super().stop()
+
+	# what it is made of
+
+	def make_node(self, node):
+		(node.dir / "release").mkdir()
+		(node.dir / "etc").mkdir()
+		(node.dir / "run-mim").mkdir()
+		node.columns.update(erlang=f"mongooseim@{node.name}", etc=f"{node.dir}/etc")
+		(node.dir / "release/VERSION").write_text(self.version + "\n")
+		(node.dir / "etc/mongooseim.toml").write_text(TOML)
+		(node.dir / "etc/vm.args").write_text(f"-setcookie mim\n-sname mongooseim@{node.name}\n")
+		(node.dir / "node.json").write_text(json.dumps({"name": node.name, "c2s": node.c2s, "lab": str(self.dir)}))
+		for name, program in (("mongooseim", "mongooseim"), ("mongooseimctl", "node.py"), ("apt-get", "node.py"), ("dpkg-query", "mongooseim")):
+			(node.dir / "bin" / name).symlink_to(HERE / program)
+
+	def conninfo(self):
+		return f"host=127.0.0.1 port={self.db.port} user=postgres dbname=mim"
+
+	def sql(self, query, database="mim"):
+		if self.kind == "pgsql":
+			return self.db.sql(query, database or "postgres")
+		return self.db.sql(query, database or None)
+
+	def make_schema(self):
+		"""The base, filled, and the scripts up to the version of the site; rostergroups as the vendor's own base has it from 6.2.1 on."""
+		self.sql((HERE / f"sql/{self.kind}_base_4.2.0.sql").read_text())
+		self.sql(FILL[self.kind].format(rows=self.rows))
+		for name in FILES:
+			level = name.split("_")[1]
+			if _number(level) <= _number(self.version):
+				self.sql(self.script(name).replace("PRIMARY KEY(server, username, jid, grp)", "PRIMARY KEY(server(150), username(200), jid, grp(150))"))
+
+	def script(self, name):
+		"""One script as an operator leaves it: with the site's own domain in it."""
+		text = (HERE / f"sql/{self.kind}_{name}.sql").read_text()
+		return "".join(line for line in text.splitlines(True) if "FIXME" not in line).replace("'localhost'", "'example.net'")
+
+	def scripts(self):
+		(self.dir / "scripts").mkdir()
+		for name in FILES:
+			(self.dir / f"scripts/{self.kind}_{name}.sql").write_text(self.script(name))
+
+	# what is there
+
+	def servers(self):
+		return self.servers_of("lb", "be_c2s")
+
+	def running(self):
+		"""{node: version}, of those that are started."""
+		found = {}
+		for node in self.nodes:
+			run = node.dir / "run-mim"
+			pid = (run / "pid").read_text().split()[0]
+			if (run / "status").read_text() == "started" and os.path.exists(f"/proc/{pid}"):
+				found[node.name] = (run / "running").read_text()
+		return found
+
+	def serving(self):
+		"""Servers that are ready and up."""
+		return {name for name, s in self.servers().items() if s["status"] == "UP" and name != "sorry"}
+
+	def on_which(self):
+		return {user.places[-1] for user in self.users}
+
+	def kill_client(self, word):
+		"""The client program of a migration, by its arguments; as if its host had killed it. Its statement is not asked."""
+		deadline = time.monotonic() + 30
+		while time.monotonic() < deadline:
+			for entry in pathlib.Path("/proc").iterdir():
+				if entry.name.isdigit():
+					try:
+						argv = (entry / "cmdline").read_bytes().split(b"\0")
+						marked = self.mark.encode() in (entry / "environ").read_bytes()
+					except OSError:
+						continue
+					if marked and argv[0] in (b"psql", b"mariadb") and any(word.encode() in arg for arg in argv):
+						os.kill(int(entry.name), 9)
+						return
+			time.sleep(0.01)  # poll interval
+		raise LabError(f"no client with {word}")
+
+
+def _number(version):
+	return tuple(int(part) for part in version.split("."))
