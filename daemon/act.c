@@ -9,6 +9,7 @@
 #include "io/runner.h"
 #include "log.h"
 #include "memory.h"
+#include "progress.h"
 #include "proto/json.h"
 #include "site.h"
 
@@ -23,6 +24,7 @@ enum {
 struct act {
 	struct runner *runner;
 	struct runner_request *request;
+	struct progress *progress; /* run: NULL: nobody can tell */
 	char *file, *line, *to; /* edit: owned */
 	char *old;              /* restore: the line as it was; owned; "" = none */
 };
@@ -32,6 +34,7 @@ static void act_cancel(struct flight *f)
 	struct act *act = f->work;
 	if (act->request != NULL)
 		runner_cancel(act->request);
+	progress_free(act->progress);
 	free(act->file);
 	free(act->line);
 	free(act->to);
@@ -182,6 +185,8 @@ void act_run(struct flight *f)
 			.cwd = cwd, .deadline_ms = step->kill ? step->timeout_ms : 0, .fresh_ms = step->pivot ? FRESH_MS : 0 };
 		act->runner = runner;
 		act->request = runner_start(runner, &task, 0, on_result, f);
+		if (step->has_progress && f->effect.dir == DIR_DO)
+			act->progress = progress_new(f);
 	}
 	bind_list_free(argv);
 	bind_list_free(env);

@@ -28,6 +28,8 @@ void act_server(struct flight *flight); /* ACTION_SERVER, restore too */
 
 /* One after the other; stops at the first that does not hold. within_ms: until all hold; steady_ms: and have held for so long. */
 void ask_probes(struct flight *flight, const uint16_t *probes, size_t n, uint64_t within_ms, uint64_t steady_ms);
+/* What an action did: verify, as above, and meanwhile the probes of `fails`: the first that holds ends the waiting, it has failed. */
+void ask_verify(struct flight *flight, const struct step *step);
 void ask_captures(struct flight *flight);
 
 void orphans_look(struct flight *flight); /* EFFECT_ORPHANS */

@@ -26,6 +26,8 @@ struct ask {
 	bool polled;
 	uint64_t round, until, pause; /* boot ms: this one began, the last one begins; ms */
 	uint64_t steady, since;  /* ms; boot ms: all have held since, 0: not so */
+	const uint16_t *fails;   /* of the profile: once one of these holds, it is not waited for any longer */
+	size_t n_fails, k;
 	uint16_t *list;          /* recheck: probes, then the step of each; owned */
 	struct probe_run *run;
 	/* of captures */
@@ -45,6 +47,7 @@ struct ask {
 };
 
 static void ask_next(struct flight *f);
+static void fails_next(struct flight *f);
 
 static void ask_cancel(struct flight *f)
 {
@@ -82,6 +85,46 @@ static void on_poll(void *arg)
 	ask_next(arg);
 }
 
+/* All of them again, anew: after a pause, but not past the end of the waiting. */
+static void poll_later(struct flight *f)
+{
+	struct ask *a = f->work;
+	uint64_t now = loop_boot_ms(), end = a->since != 0 ? a->since + a->steady : a->until;
+	uint64_t left = end > now ? end - now : 0;
+	a->i = 0;
+	if (f->timer == NULL)
+		f->timer = loop_timer_new(f->x->loop, on_poll, f);
+	if (a->since != 0)
+		a->pause = POLL_FIRST_MS; /* what comes and goes is to be caught while it is gone */
+	loop_timer_set(f->timer, a->pause < left ? a->pause : left);
+	a->pause = a->pause * 2 < POLL_MAX_MS ? a->pause * 2 : POLL_MAX_MS;
+}
+
+/* Only a yes is an answer: a log that nobody can read says nothing. */
+static void on_fails(void *arg, const struct probe_answer *answer)
+{
+	struct flight *f = arg;
+	struct ask *a = f->work;
+	a->run = NULL;
+	if (answer->result == RESULT_OK) {
+		char text[JUDGE_TEXT_MAX + 60];
+		(void)snprintf(text, sizeof(text), "%s, so it is not waited for any longer", answer->text);
+		flight_answer(f, RESULT_FAILED, 0, text);
+		return;
+	}
+	a->k++;
+	fails_next(f);
+}
+
+static void fails_next(struct flight *f)
+{
+	struct ask *a = f->work;
+	if (a->k < a->n_fails)
+		a->run = ask_one(f, a->fails[a->k], true, on_fails);
+	else
+		poll_later(f);
+}
+
 static void on_probe(void *arg, const struct probe_answer *answer)
 {
 	struct flight *f = arg;
@@ -107,14 +150,8 @@ static void on_probe(void *arg, const struct probe_answer *answer)
 			.attempt = f->effect.attempt, .text = answer->text };
 		engine_event(f->x->engine, &event);
 	}
-	a->i = 0; /* all of them, anew */
-	if (f->timer == NULL)
-		f->timer = loop_timer_new(f->x->loop, on_poll, f);
-	uint64_t left = holds ? a->since + a->steady - now : a->until > now ? a->until - now : 0;
-	if (holds)
-		a->pause = POLL_FIRST_MS; /* what comes and goes is to be caught while it is gone */
-	loop_timer_set(f->timer, a->pause < left ? a->pause : left);
-	a->pause = a->pause * 2 < POLL_MAX_MS ? a->pause * 2 : POLL_MAX_MS;
+	a->k = 0;
+	fails_next(f);
 }
 
 static void ask_next(struct flight *f)
@@ -139,6 +176,16 @@ void ask_probes(struct flight *f, const uint16_t *probes, size_t n, uint64_t wit
 	a->until = loop_boot_ms() + within_ms;
 	a->pause = POLL_FIRST_MS;
 	ask_next(f);
+}
+
+void ask_verify(struct flight *f, const struct step *step)
+{
+	ask_probes(f, step->verify, step->n_verify, step->within_ms, step->steady_ms);
+	if (step->n_verify == 0)
+		return;
+	struct ask *a = f->work;
+	a->fails = step->fails;
+	a->n_fails = step->n_fails;
 }
 
 /* ---- what was verified, again ---- */

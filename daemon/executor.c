@@ -100,8 +100,10 @@ static void verify(struct flight *f)
 		ask_probes(f, step->undo_verify, step->n_undo_verify, f->effect.resolve ? 0 : step->within_ms, step->steady_ms);
 	else if (f->effect.resolve && step->n_done_when > 0)
 		ask_probes(f, step->done_when, step->n_done_when, 0, 0);
+	else if (f->effect.resolve)
+		ask_probes(f, step->verify, step->n_verify, 0, step->steady_ms);
 	else
-		ask_probes(f, step->verify, step->n_verify, f->effect.resolve ? 0 : step->within_ms, step->steady_ms);
+		ask_verify(f, step);
 }
 
 static void on_asserted(void *arg, const char *error)

@@ -250,7 +250,7 @@ enum result judge(const struct probe *probe, const struct judge_table *t, const 
 	case EXPECT_SAME_AS:
 		return judge_capture(probe, t, captures, text);
 	case EXPECT_EXIT:
-		say(text, "it ended as expected");
+		say(text, "it ended as expected%s%.*s", cell(t, 0, 0)[0] != '\0' ? ": " : "", (int)strcspn(cell(t, 0, 0), "\n"), cell(t, 0, 0));
 		return RESULT_OK;
 	case EXPECT_STATE:
 		break;

@@ -95,6 +95,17 @@ static void check_list(const struct scope *s, char *const *list)
 		check_text(s, list[i]);
 }
 
+/* What is sent to ask it. */
+static void check_asked(const struct scope *s, const struct probe *probe)
+{
+	check_text(s, probe->target);
+	check_text(s, probe->query);
+	check_text(s, probe->position);
+	check_list(s, probe->args);
+	check_list(s, probe->env);
+	check_text(s, probe->cwd);
+}
+
 static void check_probe(const struct scope *outer, uint16_t index)
 {
 	const struct probe *probe = &outer->profile->probes[index];
@@ -103,12 +114,7 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	struct scope s = *outer;
 	s.where = where;
 	s.secrets = probe->kind == PROBE_RUN;
-	check_text(&s, probe->target);
-	check_text(&s, probe->query);
-	check_text(&s, probe->position);
-	check_list(&s, probe->args);
-	check_list(&s, probe->env);
-	check_text(&s, probe->cwd);
+	check_asked(&s, probe);
 	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
 		if (!captured(&s, probe->expected))
 			conf_error(s.errors, s.at, "%s: compares with \"%s\", which no earlier step captures", where, probe->expected);
@@ -151,10 +157,7 @@ static void check_captures(const struct scope *outer, const struct step *step)
 		s.secrets = probe->kind == PROBE_RUN;
 		if (probe->kind == PROBE_SQL && strncmp(probe->target, "replicas:", 9) == 0)
 			conf_error(s.errors, s.at, "%s: captures %s, which has no rows where there are no replicas", s.where, probe->name);
-		check_text(&s, probe->target);
-		check_text(&s, probe->query);
-		check_list(&s, probe->args);
-		check_list(&s, probe->env);
+		check_asked(&s, probe);
 	}
 }
 
@@ -191,6 +194,17 @@ static void prove_orphans(const struct scope *s, const struct profile *p, const 
 		conf_error(s->errors, s->at, "%s: orphans needs verify or done_when: when the statement has ended, nothing tells what it did", s->where);
 }
 
+/* Its answer is compared with itself, so it need not expect anything. */
+static void prove_progress(const struct scope *outer, const struct step *step)
+{
+	const struct probe *probe = &outer->profile->probes[step->progress];
+	struct scope s = *outer;
+	s.secrets = probe->kind == PROBE_RUN;
+	if (step->act.kind != ACTION_RUN)
+		conf_error(s.errors, s.at, "%s: progress goes with run", s.where);
+	check_asked(&s, probe);
+}
+
 static void prove_step(const struct profile *p, const struct stage *stage, size_t index, bool past_pivot, const struct conf_node *node,
 	struct conf_errors *errors)
 {
@@ -219,8 +233,8 @@ static void prove_step(const struct profile *p, const struct stage *stage, size_
 		conf_error(errors, node, "%s: steady needs verify and within: it says for how long verify must hold", where);
 	if (step->n_fails != 0 && (step->within_ms == 0 || step->n_verify == 0))
 		conf_error(errors, node, "%s: fails needs verify and within: it says when verify is waited for in vain", where);
-	if (step->has_progress && step->act.kind != ACTION_RUN)
-		conf_error(errors, node, "%s: progress goes with run", where);
+	if (step->has_progress)
+		prove_progress(&s, step);
 	for (size_t i = 0; i < step->n_causes; i++) {
 		if (step->causes[i].what == CAUSE_BACK && (past_pivot || stage->has_window))
 			conf_error(errors, node, "%s: do = \"back\" is for steps before any pivot, in a stage without a window", where);

@@ -128,7 +128,11 @@ const char *view_why(const struct views *views, const struct rollout *r, uint32_
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 	if (active && views->with.executor != NULL && executor_trouble(views->with.executor, unit, buf, size)[0] != '\0')
 		return buf;
-	if (u->state == UNIT_RUNNING && r->live[unit].late)
+	if (active && rollout_is_stalled(r, unit)) {
+		char span[32];
+		(void)snprintf(buf, size, "no progress for %s: %s; the work goes on and is waited for",
+			view_span((int64_t)(loop_boot_ms() - r->live[unit].stalled_at), span), r->live[unit].text);
+	} else if (u->state == UNIT_RUNNING && r->live[unit].late)
 		(void)snprintf(buf, size, "over its time; the work goes on and is waited for");
 	else if (reason != NULL && u->state != UNIT_DONE)
 		(void)snprintf(buf, size, "%s", reason);

@@ -220,7 +220,7 @@ static int badness(const struct views *views, const struct rollout *r, uint32_t 
 	if (u->state == UNIT_RUNNING && (live->why.kind == WHY_APPROVAL || live->why.kind == WHY_CONTESTED))
 		return 3;
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
-	if (active && (live->late || (views->with.executor != NULL && executor_trouble(views->with.executor, unit, trouble, sizeof(trouble))[0] != '\0')))
+	if (active && (live->late || rollout_is_stalled(r, unit) || (views->with.executor != NULL && executor_trouble(views->with.executor, unit, trouble, sizeof(trouble))[0] != '\0')))
 		return 4;
 	bool long_check = live->why.kind == WHY_CHECK && live->why.since_boot != 0 && loop_boot_ms() > live->why.since_boot + CHECK_SHOWN_MS;
 	return u->state == UNIT_WAITING && long_check && r->stage_why[u->stage].kind == WHY_NONE ? 5 : 0;

@@ -79,6 +79,7 @@ static void deadline_begin(struct rollout *r, struct out *out, uint32_t unit, co
 {
 	struct live *live = &r->live[unit];
 	live->late = false;
+	live->stalled_at = 0;
 	live->sent_at = r->now;
 	live->deadline = r->now + (step->timeout_ms != 0 ? step->timeout_ms : LATE_MS);
 	out_wake(out, live->deadline);

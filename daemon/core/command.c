@@ -90,13 +90,13 @@ static void abort_rollout(struct rollout *r, struct out *out, const struct event
 			failed);
 }
 
-/* Its action is over its time, or has no place to run, or nobody can be asked: a person may stop waiting. What it did stays unknown. */
+/* Its action is over its time, or gets no further, or has no place to run, or nobody can be asked: a person may stop waiting. What it did stays unknown. */
 static bool may_give_up(const struct rollout *r, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
 	const struct live *live = &r->live[unit];
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
-	return active && (live->late || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN || live->why.kind == WHY_STATEMENT ||
+	return active && (live->late || rollout_is_stalled(r, unit) || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN || live->why.kind == WHY_STATEMENT ||
 		live->why.kind == WHY_HOST);
 }
 

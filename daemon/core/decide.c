@@ -8,6 +8,7 @@
 #include "facts.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
 /*
@@ -96,6 +97,16 @@ static void on_host(struct rollout *r, struct out *out, const struct event *ev)
 		fact->trouble_at = r->now;
 }
 
+/* Shown, and a person may give it up; the work goes on, and so does its time. */
+static void on_stalled(struct rollout *r, const struct event *ev)
+{
+	const struct unit *u = ev->unit < r->n_units ? &r->units[ev->unit] : NULL;
+	if (u == NULL || r->live[ev->unit].busy != BUSY_ACT || u->step != ev->step || u->dir != ev->dir || u->attempt != ev->attempt)
+		return;
+	r->live[ev->unit].stalled_at = (uint64_t)ev->value;
+	(void)snprintf(r->live[ev->unit].text, sizeof(r->live[ev->unit].text), "%s", ev->text != NULL ? ev->text : "");
+}
+
 /* At every event: there is one wake for all, and what is not asked for again is forgotten. */
 static void note_late(struct rollout *r, struct out *out)
 {
@@ -173,6 +184,9 @@ void decide(struct rollout *r, const struct event *ev, struct out *out)
 	case EVENT_ORPHANS:
 	case EVENT_RECHECKED:
 		advance_answer(r, out, ev);
+		break;
+	case EVENT_STALLED:
+		on_stalled(r, ev);
 		break;
 	case EVENT_SERVER:
 		custody_server(r, out, ev);

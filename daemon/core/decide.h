@@ -31,6 +31,7 @@ enum event_kind {
 	EVENT_HOST,      /* a database server answered: host (or 0 and row: the database), text = which one it is, value = boot ms when it began */
 	EVENT_LINE,      /* a line that a step set was read: value 1 = it is so, 0 = text says what is there */
 	EVENT_RECHECKED, /* answer to EFFECT_RECHECK; value = the step whose verify does not hold */
+	EVENT_STALLED,   /* EFFECT_ACT goes on: value = boot ms since when it gets no further, as text says; 0: it does again */
 	EVENT_KINDS
 };
 

@@ -101,6 +101,11 @@ const struct step *rollout_step(const struct rollout *r, const struct unit *unit
 	return unit->step < stage->n_steps ? &stage->steps[unit->step] : NULL;
 }
 
+bool rollout_is_stalled(const struct rollout *r, uint32_t unit)
+{
+	return r->live[unit].stalled_at != 0 && r->live[unit].busy == BUSY_ACT;
+}
+
 bool rollout_is_over(const struct rollout *r)
 {
 	return r->state >= ROLLOUT_DONE;

@@ -108,10 +108,11 @@ struct live {
 	uint64_t gate_at;    /* boot ms when the gate was last asked */
 	uint64_t retry_at;   /* boot ms: not before */
 	uint64_t deadline;   /* boot ms; 0: none */
+	uint64_t stalled_at; /* boot ms: since then its action has got no further, as the step's progress says; 0: it has */
 	uint64_t sent_at;    /* boot ms: the action at hand was sent, by this process */
 	uint64_t asked_at;   /* boot ms: the question at hand was asked */
 	struct why why;
-	char text[160];      /* what a failing check said */
+	char text[160];      /* what a failing check said, or the progress of an action that gets no further */
 };
 
 /* What is observed of a row. */
@@ -282,6 +283,7 @@ const char *rollout_unit_name(const struct rollout *rollout, uint32_t unit, char
 const struct stage *rollout_stage(const struct rollout *rollout, const struct unit *unit);
 const struct step *rollout_step(const struct rollout *rollout, const struct unit *unit); /* the step at hand; NULL past the end */
 bool rollout_is_over(const struct rollout *rollout);
+bool rollout_is_stalled(const struct rollout *rollout, uint32_t unit); /* its action gets no further; the work goes on */
 const char *rollout_state_word(unsigned state);
 const char *why_word(enum why_kind kind);
 

@@ -187,6 +187,37 @@ static void an_answer_of_an_earlier_try_is_not_heard(void **state)
 	assert_true(wants(EFFECT_ACT));
 }
 
+/* Its progress stands still: a person may give it up, and need not once it moves. What another try's says is not heard. */
+static void who_gets_no_further_may_be_given_up(void **state)
+{
+	(void)state;
+	steps[0] = run_step("update");
+	begin(1);
+	assert_true(wants(EFFECT_ACT));
+	struct event stalled = { .kind = EVENT_STALLED, .attempt = r->units[0].attempt, .value = 900, .text = "rows says 17" };
+	tell(stalled);
+	assert_true(rollout_is_stalled(r, 0));
+	assert_int_equal(out.n_records, 0);
+	struct event moves = stalled;
+	moves.value = 0;
+	tell(moves);
+	assert_false(rollout_is_stalled(r, 0));
+	command(COMMAND_RETRY, 0);
+	assert_int_equal(out.refused, 1);
+	tell(stalled);
+	command(COMMAND_RETRY, 0);
+	assert_int_equal(out.refused, 0);
+	assert_true(wants(EFFECT_ACT));
+	assert_false(rollout_is_stalled(r, 0));
+	tell(stalled);
+	assert_false(rollout_is_stalled(r, 0));
+	stalled.attempt = r->units[0].attempt;
+	tell(stalled);
+	assert_true(rollout_is_stalled(r, 0));
+	answer(EVENT_ACTED, RESULT_OK);
+	assert_false(rollout_is_stalled(r, 0));
+}
+
 /* It has its place among those under way as long as it is one of them; a refusal changes nothing. */
 static void who_is_late_is_tried_again_in_its_own_place(void **state)
 {
@@ -339,6 +370,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_kill_that_nobody_could_look_for_is_tried_again, teardown),
 		cmocka_unit_test_teardown(hosts_are_not_mixed_up, teardown),
 		cmocka_unit_test_teardown(an_answer_of_an_earlier_try_is_not_heard, teardown),
+		cmocka_unit_test_teardown(who_gets_no_further_may_be_given_up, teardown),
 		cmocka_unit_test_teardown(who_is_late_is_tried_again_in_its_own_place, teardown),
 		cmocka_unit_test_teardown(a_profile_of_the_cluster_alone_ends, teardown),
 		cmocka_unit_test_teardown(what_is_over_is_not_opened_again, teardown),
