@@ -187,7 +187,8 @@ static struct why path_held(const struct rollout *r, uint32_t unit)
 	const struct row *row = &r->rows[u->row];
 	if (rollout_stage(r, u)->order != ORDER_PATH)
 		return why(WHY_NONE, 0, 0);
-	if (row->rank > 0 && r->units[r->unit_of[u->stage][row->rank - 1]].state != UNIT_DONE)
+	const struct unit *before = row->rank > 0 ? &r->units[r->unit_of[u->stage][row->rank - 1]] : NULL;
+	if (before != NULL && (before->state != UNIT_DONE || (before->flags & UNIT_RECHECK) != 0))
 		return (struct why){ .kind = WHY_ORDER, .other = u->stage };
 	if (!r->facts.rows[u->row].known)
 		return (struct why){ .kind = WHY_LEVEL, .other = row->set };

@@ -40,6 +40,15 @@ static const struct known_host *changed_host(const struct rollout *r, uint32_t r
 	return last;
 }
 
+/* What an edge of a path verified, its level, is not so any more once the next one has begun: that one is asked for both. */
+static bool is_passed(const struct rollout *r, const struct unit *u)
+{
+	uint32_t next = r->rows[u->row].rank + 1;
+	if (rollout_stage(r, u)->order != ORDER_PATH || u->state != UNIT_DONE || next >= r->n_set_rows[r->rows[u->row].set])
+		return false;
+	return r->units[r->unit_of[u->stage][next]].touched != 0;
+}
+
 bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct live *live = &r->live[unit];
@@ -49,6 +58,12 @@ bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
 	if (live->retry_at > r->now) {
 		out_wake(out, live->retry_at);
 		return false;
+	}
+	if (is_passed(r, u)) {
+		struct record *rec = out_record(r, out, RECORD_CHECKED, unit);
+		rec->text = "not asked: the next edge has begun";
+		out_commit(r, out, rec);
+		return true;
 	}
 	struct why held = facts_host_held(r, u->row);
 	if (held.kind != WHY_NONE && r->facts.n_hosts + r->facts.n_databases > 0) {
@@ -85,7 +100,7 @@ void on_rechecked(struct rollout *r, struct out *out, const struct event *ev)
 		wait_unanswered(r, out, ev->unit, ev->text);
 		return;
 	}
-	const char *text = ev->result == RESULT_OK ? NULL : recheck_text(r, out, ev);
+	const char *text = ev->result == RESULT_OK || is_passed(r, u) ? NULL : recheck_text(r, out, ev);
 	if (u->state == UNIT_WAITING && text != NULL) {
 		live->asked = true;
 		return;

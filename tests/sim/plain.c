@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plain.h"
 
-#include <regex.h>
+#include "daemon/way.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,19 +27,19 @@ static bool same_list(char *const *a, char *const *b)
 	return (a == NULL || a[i] == NULL) && (b == NULL || b[i] == NULL);
 }
 
-/* It asks what the class probe asks, and expects what the target is. */
-static bool says_new(const struct profile *p, const struct set *set, uint16_t probe)
+/* It asks what the class probe asks, and expects that it is as this text says. */
+static bool expects(const struct profile *p, const struct set *set, int probe, const char *text)
 {
 	int index = set->class_probe != NULL ? profile_probe(p, set->class_probe) : -1;
 	const struct probe *a = &p->probes[probe], *b = index >= 0 ? &p->probes[index] : NULL;
 	return b != NULL && a->kind == b->kind && same_text(a->target, b->target) && same_text(a->query, b->query) && same_list(a->args, b->args) &&
-		(a->expect == EXPECT_MATCH || a->expect == EXPECT_EQUALS) && strstr(a->expected, "param.to}") != NULL;
+		(a->expect == EXPECT_MATCH || a->expect == EXPECT_EQUALS) && strstr(a->expected, text) != NULL;
 }
 
 static bool makes_new(const struct profile *p, const struct set *set, const struct step *step)
 {
 	for (size_t i = 0; i < step->n_verify; i++)
-		if (plain_acts(step) && says_new(p, set, step->verify[i]))
+		if (plain_acts(step) && expects(p, set, step->verify[i], "param.to}"))
 			return true;
 	return false;
 }
@@ -83,35 +84,18 @@ static const char *param_value(const struct sim_options *options, const char *te
 	return text;
 }
 
-static const char *level_of(const struct set *set, const char *version)
+/* From the level that `from` is called, where there is such a one and an edge begins there; else from the first edge's. */
+static void find_way(struct plain *plain, const struct set *set, const struct sim_options *options, uint8_t s, size_t at)
 {
-	for (size_t i = 0; i < set->n_levels; i++) {
-		regex_t regex;
-		if (regcomp(&regex, set->levels[i].match, REG_EXTENDED | REG_NOSUB) != 0)
-			continue;
-		bool is = regexec(&regex, version, 0, NULL, 0) == 0;
-		regfree(&regex);
-		if (is)
-			return set->levels[i].is;
-	}
-	return version;
-}
-
-/* The shortest way from where the first edge begins; 0: there is none. */
-static uint32_t find_way(const struct set *set, const char *from, const char *to, uint32_t deep, uint32_t *out)
-{
-	uint32_t best = 0, way[16];
-	for (uint32_t i = 0; i < set->n_edges && deep < 16; i++) {
-		if (strcmp(set->edges[i].from, from) != 0)
-			continue;
-		uint32_t n = strcmp(set->edges[i].to, to) == 0 ? 0 : find_way(set, set->edges[i].to, to, deep + 1, way + 1);
-		if ((n == 0 && strcmp(set->edges[i].to, to) != 0) || (best != 0 && n + 1 >= best))
-			continue;
-		way[0] = i;
-		best = n + 1;
-		memcpy(out, way, best * sizeof(*out));
-	}
-	return best;
+	struct way way = { 0 };
+	struct fail fail;
+	const char *level = way_target(set, param_value(options, "${param.from}")), *to = way_target(set, param_value(options, set->target));
+	if (way_find(set, level, to, &way, &fail) != 0 && way_find(set, set->edges[0].from, to, &way, &fail) != 0)
+		(void)fprintf(stderr, "%s: %s\n", set->name, fail.text);
+	plain->way_at[s] = (uint32_t)at;
+	plain->n_way[s] = (uint32_t)way.n;
+	for (size_t i = 0; i < way.n && at + i < sizeof(plain->way) / sizeof(plain->way[0]); i++)
+		plain->way[at + i] = (uint32_t)way.edges[i];
 }
 
 static bool drains_first(const struct profile *p, uint8_t balancer)
@@ -155,16 +139,16 @@ struct plain *plain_new(struct world *w, const struct sim_options *options)
 			for (uint32_t n = 0; n < w->n_nodes; n++)
 				w->admin[b][k][n] = w->baseline[b];
 	}
-	for (uint8_t s = 0, at = 0; s < p->n_sets; s++) {
+	size_t at = 0;
+	for (uint8_t s = 0; s < p->n_sets; s++) {
 		const struct set *set = &p->sets[s];
 		find_arrival(plain, s);
 		plain->begins_as[s] = begins_as(p, s);
 		plain->n_rows[s] = options->schemata;
 		if (set->from != SET_PATH || set->n_edges == 0)
 			continue;
-		plain->way_at[s] = at;
-		plain->n_way[s] = find_way(set, set->edges[0].from, level_of(set, param_value(options, set->target)), 0, &plain->way[at]);
-		at += (uint8_t)plain->n_way[s];
+		find_way(plain, set, options, s, at);
+		at += plain->n_way[s];
 	}
 	return plain;
 }
@@ -355,7 +339,16 @@ static bool is_whole(const struct world *w, const struct rollout *r, uint32_t un
 	return true;
 }
 
-bool plain_probe(const struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked)
+/* The level is the end of this edge, and not that of a later one. */
+static bool asks_level(const struct profile *p, const struct row *row, const char *probe)
+{
+	const struct set *set = &p->sets[row->set];
+	char name[80];
+	(void)snprintf(name, sizeof(name), "${%s.", set->name);
+	return set->from == SET_PATH && expects(p, set, profile_probe(p, probe), name);
+}
+
+bool plain_probe(const struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe)
 {
 	if (asked == ASKED_BEFORE || step == NULL)
 		return true;
@@ -371,6 +364,8 @@ bool plain_probe(const struct world *w, const struct rollout *r, const struct un
 	}
 	if (!plain_acts(step))
 		return is_whole(w, r, (uint32_t)(u - r->units), (uint16_t)(step - rollout_stage(r, u)->steps));
+	if (asks_level(r->profile, &r->rows[u->row], probe))
+		return plain_level(w, r, r->rows[u->row].set) == r->rows[u->row].rank + 1;
 	return applied(w, done);
 }
 

@@ -13,7 +13,7 @@
 struct plain_step {
 	bool applied;          /* it is so now */
 	bool haunted;          /* by a client that nobody waited for any more: when and whether is nobody's fault */
-	bool denied;           /* and it was said to have failed */
+	bool denied;           /* and said not to be, or to be done once more */
 	uint16_t times;        /* since it was not so */
 	uint64_t busy_until;   /* a killed client's statement runs until then, and then has done its work; 0: none did */
 };
@@ -37,7 +37,7 @@ size_t plain_rows(const struct world *world, struct engine_row *rows, char (*col
 
 /* As in world.h. */
 bool plain_act(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir);
-bool plain_probe(const struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked);
+bool plain_probe(const struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe);
 void plain_facts(const struct world *world, struct rollout *r, uint32_t row, bool up);
 void plain_linger(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step, uint64_t until); /* 0: it is killed too */
 unsigned plain_cause(const struct world *world, const struct rollout *r, const struct unit *u);
@@ -47,7 +47,7 @@ uint64_t plain_digest(const struct world *world);
 /* Its client is gone, it may be done at any time; what is done until the end of this is. */
 void plain_haunt(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 void plain_ghost(struct world *world, bool begins);
-/* It was said to have failed, whatever it did. */
+/* It was said to have failed, whatever it did; or a person said that it is to be done once more. */
 void plain_deny(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 
 /* What became of a step. */

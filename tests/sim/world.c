@@ -365,7 +365,7 @@ static bool schema_probe(const struct world *w, const struct world_schema *s, co
 bool world_probe(const struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe)
 {
 	if (w->plain != NULL)
-		return plain_probe(w, r, u, step, asked);
+		return plain_probe(w, r, u, step, asked, probe);
 	const struct world_node *node = node_of(w, r, u);
 	const struct world_schema *schema = schema_of(w, r, u);
 	if (strcmp(probe, "registered") == 0)
