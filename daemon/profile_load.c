@@ -327,7 +327,7 @@ static void load_plans(struct loader *l, const struct conf_node *root, int which
 }
 
 /* The stages of the plan to the front, in the order of the profile; how many there are. */
-static size_t stages_of_plan(struct loader *l, struct conf_node *list)
+static size_t stages_of_plan(struct loader *l, const struct conf_node *root, struct conf_node *list)
 {
 	const struct plan *plan = &l->profile->plans[l->profile->plan];
 	struct conf_node *all = profile_zeros(list->n_children, sizeof(*all));
@@ -346,7 +346,7 @@ static size_t stages_of_plan(struct loader *l, struct conf_node *list)
 	while (plan->stages != NULL && plan->stages[found] != NULL)
 		found++;
 	if (found != n)
-		conf_error(l->errors, conf_get(list, "name"), "plan %s names %zu stages, and %zu of them are there, each once", plan->name, found, n);
+		conf_error(l->errors, &conf_get(root, "plans")->children[l->profile->plan], "plan %s names %zu stages, and %zu of them are there, each once", plan->name, found, n);
 	memcpy(list->children, all, list->n_children * sizeof(*all));
 	free(all);
 	return n;
@@ -396,7 +396,7 @@ static struct profile *load_tree(struct conf_node *root, const char *const *para
 	if (n_stages > 0)
 		memcpy(as_written, list->children, n_stages * sizeof(*as_written));
 	if (l.profile->plan >= 0 && list != NULL && list->type != CONF_STRING) {
-		n_taken = stages_of_plan(&l, list);
+		n_taken = stages_of_plan(&l, root, list);
 		l.left_out = list->children + n_taken;
 		l.n_left_out = n_stages - n_taken;
 		list->n_children = n_taken;

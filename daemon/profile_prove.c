@@ -115,6 +115,8 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	s.where = where;
 	s.secrets = probe->kind == PROBE_RUN;
 	check_asked(&s, probe);
+	if (probe->on != NULL && strcmp(probe->on, "self") == 0 && (int)s.stage->set != s.profile->set_node)
+		conf_error(s.errors, s.at, "%s: on = \"self\", but its rows are no nodes", where);
 	if (probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS) {
 		if (!captured(&s, probe->expected))
 			conf_error(s.errors, s.at, "%s: compares with \"%s\", which no earlier step captures", where, probe->expected);
@@ -304,6 +306,37 @@ static void prove_order(const struct profile *p, const struct conf_node *list, s
 			conf_error(errors, &list->children[i], "stage %s can never start: its `after`, `needs` and `same` go in a circle", p->stages[i].name);
 }
 
+/* Asked before there is a rollout: of the level of a path, or what a parameter is. There are no captures, and no row but perhaps a node. */
+static void prove_early(const struct profile *p, const char *name, bool of_node, const struct conf_node *at, const char *where, struct conf_errors *errors)
+{
+	int index = name != NULL ? profile_probe(p, name) : -1;
+	if (index < 0)
+		return; /* said elsewhere */
+	const struct probe *probe = &p->probes[index];
+	struct stage as_row = { .set = (uint8_t)(of_node && p->set_node >= 0 ? p->set_node : 0) };
+	struct scope s = { .profile = p, .stage = &as_row, .secrets = probe->kind == PROBE_RUN, .at = at, .where = where, .errors = errors };
+	check_asked(&s, probe);
+	bool captures = probe->expect == EXPECT_CONTAINS || probe->expect == EXPECT_SUBSET_OF || probe->expect == EXPECT_SAME_AS;
+	if (captures)
+		conf_error(errors, at, "%s: probe %s compares with a capture, and there is none before the start", where, name);
+	else
+		check_text(&s, probe->expected);
+	if (probe->on == NULL || strcmp(probe->on, "local") == 0)
+		return;
+	if (strcmp(probe->on, "self") == 0 ? !of_node : of_node)
+		conf_error(errors, at, "%s: probe %s has on = \"%s\"; there it is not known yet who that is", where, name, probe->on);
+}
+
+static void prove_params(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
+{
+	const struct conf_node *params = conf_get(root, "params");
+	char where[120];
+	for (size_t i = 0; i < p->n_params; i++) {
+		(void)snprintf(where, sizeof(where), "parameter %.90s", p->params[i].name);
+		prove_early(p, p->params[i].probe, true, &params->children[i], where, errors);
+	}
+}
+
 static void prove_sets(const struct profile *p, const struct conf_node *root, struct conf_errors *errors)
 {
 	const struct conf_node *sets = conf_get(root, "sets");
@@ -319,6 +352,8 @@ static void prove_sets(const struct profile *p, const struct conf_node *root, st
 		s.stage = NULL;
 		check_text(&s, set->query);
 		check_text(&s, set->target);
+		if (is_path)
+			prove_early(p, set->class_probe, false, s.at, set->name, errors);
 		for (size_t k = 0; k < set->n_edges; k++)
 			check_text(&s, set->edges[k].columns);
 		if (is_path && set->n_edges == 0)
@@ -348,6 +383,7 @@ void profile_prove(const struct profile *p, const struct conf_node *root, struct
 {
 	const struct conf_node *list = conf_get(root, "stages");
 	prove_sets(p, root, errors);
+	prove_params(p, root, errors);
 	prove_afterwards(p, root, errors);
 	prove_order(p, list, errors);
 	for (size_t i = 0; i < p->n_stages; i++) {

@@ -52,6 +52,8 @@ static char *edge_columns(struct loader *l, const struct conf_node *edge)
 		bool is_text = column->type == CONF_STRING && strpbrk(column->string, "\n\\") == NULL;
 		if (!is_text)
 			conf_error(l->errors, column, "%s: a column of an edge is one line of text", column->name);
+		else if (strcmp(column->name, "name") == 0)
+			conf_error(l->errors, column, "an edge is named by its `to`");
 		else if (strcmp(column->name, "to") != 0)
 			(void)fprintf(stream, "%s=%s\n", column->name, column->string);
 	}
@@ -128,6 +130,8 @@ static void load_set(struct loader *l, const struct conf_node *node)
 	} else {
 		const char *from = conf_str(node, "from", CONF_REQUIRED, "nodes", l->errors);
 		set->from = SET_NODES;
+		if (absent != NULL)
+			conf_error(l->errors, conf_get(node, "absent"), "absent goes with sql");
 		if (strcmp(from, "nodes") != 0)
 			conf_error(l->errors, conf_get(node, "from"), "from = \"%s\" is not known; a set comes from \"nodes\", \"path\" or from sql", from);
 		if (p->set_node >= 0)

@@ -81,6 +81,9 @@ static void load_action(struct loader *l, const struct conf_node *node, struct a
 		n += conf_get(node, kinds[i]) != NULL;
 	if (n > 1)
 		conf_error(l->errors, node, "does two things; a step does one of run, edit, server, approve, wait");
+	bool judges = conf_get(node, "cwd") != NULL || conf_get(node, "exit") != NULL || conf_get(node, "match") != NULL || conf_get(node, "not_match") != NULL;
+	if (judges && conf_get(node, "run") == NULL)
+		conf_error(l->errors, node, "cwd, exit, match and not_match go with run");
 	act->env = profile_list(l, node, "env");
 	if (conf_get(node, "run") != NULL) {
 		act->kind = ACTION_RUN;

@@ -124,13 +124,53 @@ static void a_cancelled_one_ends(void **state)
 	profile_free(profile);
 }
 
+/* All down, step by step to the new level, and up again: one node, no tenants, no floors. */
+static void a_way_comes_to_its_end(void **state)
+{
+	static const char text[] = "language = 1; profile = \"way\"; params = { to = { type = \"version\"; default = \"3\"; }; };\n"
+		"sets = { node = { from = \"nodes\"; probe = \"version\"; class = ( { is = \"old\"; match = \"1\"; } ); };\n"
+		"  edge = { from = \"path\"; probe = \"level\"; to = \"${param.to}\"; edges = ( { from = \"1\"; to = \"2\"; }, { from = \"2\"; to = \"3\"; } ); };\n"
+		"  fix = { sql = \"db\"; query = \"SELECT name, state\"; column = \"state\"; class = ( { is = \"old\"; match = \".\"; } ); }; };\n"
+		"probes = { version = { read = \"/v\"; on = \"self\"; }; level = { read = \"/l\"; on = \"local\"; }; };\n"
+		"stages = ( { name = \"down\"; for = \"node\"; where = [ \"old\" ]; limits = { total = 9; }; steps = (\n"
+		"    { name = \"stop\"; run = [ \"stop\" ]; on = \"self\"; resolve = \"rerun\"; window = \"open\"; undo = { run = [ \"start\" ]; }; },\n"
+		"    { name = \"stopped\"; run = [ \"x\" ]; on = \"self\"; resolve = \"rerun\"; window = \"close\"; undo = \"none\"; } ); },\n"
+		"  { name = \"climb\"; for = \"edge\"; where = [ \"old\" ]; order = \"path\"; needs = [ \"down\" ]; steps = (\n"
+		"    { name = \"sql\"; run = [ \"psql\" ]; on = \"local\"; resolve = \"rerun\"; } ); },\n"
+		"  { name = \"mend\"; for = \"fix\"; where = [ \"old\" ]; needs = [ \"climb\" ]; steps = ( { name = \"go\"; run = [ \"x\" ]; on = \"local\"; resolve = \"rerun\"; } ); },\n"
+		"  { name = \"up\"; for = \"node\"; where = [ \"old\" ]; needs = [ \"mend\" ]; canary = 1; soak = \"1m\"; steps = (\n"
+		"    { name = \"start\"; run = [ \"start\" ]; on = \"self\"; resolve = \"rerun\"; } ); } );\n";
+	static const struct rehearse_row rows[] = { { .set = 1, .columns = "name=one\n", .class_ = CLASS_OLD, .weight = 1 },
+		{ .set = 2, .columns = "name=2\nfrom=1\n", .class_ = CLASS_OLD }, { .set = 2, .columns = "name=3\nfrom=2\n", .class_ = CLASS_OLD } };
+	struct conf_errors errors = { 0 };
+	struct fail fail = { 0 };
+	struct rehearse_result result;
+	(void)state;
+	struct profile *profile = profile_parse(text, "way", NULL, &errors, &fail);
+	conf_errors_print(&errors, stderr);
+	assert_non_null(profile);
+	for (size_t n_rows = 1; n_rows <= 3; n_rows++) { /* one node; and no step, one or two to go */
+		const struct rehearse_options timed = { .timed = true };
+		rehearse(profile, rows, n_rows, &timed, &result);
+		assert_string_equal(result.problem, "");
+		assert_true(result.reaches_end);
+		assert_int_equal(result.actions, 2 + (n_rows - 1) + 1);
+		rehearse_result_done(&result);
+	}
+	rehearse_small(profile, &result);
+	assert_string_equal(result.problem, "");
+	assert_true(result.reaches_end);
+	profile_free(profile);
+	conf_errors_done(&errors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_site_ends),
 		cmocka_unit_test(one_node_cannot),
 		cmocka_unit_test(capacity_is_judged),
-		cmocka_unit_test(time_follows_the_limits), cmocka_unit_test(a_cancelled_one_ends),
+		cmocka_unit_test(time_follows_the_limits), cmocka_unit_test(a_cancelled_one_ends), cmocka_unit_test(a_way_comes_to_its_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
