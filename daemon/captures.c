@@ -59,7 +59,7 @@ void captures_done(struct captures *c)
 /* An abort undoes finished units too, and then needs what was before; what was verified may have to be verified again, also of one that was opened again. */
 static bool is_over(const struct record *rec)
 {
-	return rec->code == UNIT_UNDONE;
+	return rec->code == UNIT_UNDONE || (rec->code == UNIT_WAITING && rec->value != 0); /* begins anew */
 }
 
 void captures_applied(struct captures *c, const struct rollout *r, const struct record *rec)

@@ -33,6 +33,8 @@ static struct why why(enum why_kind kind, int64_t value, int64_t limit)
 
 struct why admit_rollout(const struct rollout *r, bool new_units)
 {
+	if (new_units && r->back != BACK_NO)
+		return (struct why){ .kind = WHY_BACK, .other = r->back_unit };
 	if (r->paused)
 		return why(WHY_PAUSE, 0, 0);
 	if (r->stopping)

@@ -11,6 +11,7 @@
  */
 #include "advance.h"
 
+#include "back.h"
 #include "facts.h"
 
 #include <stdio.h>
@@ -267,8 +268,8 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 	bool fenced = (u->flags & UNIT_FENCE) != 0;
 	if (step == NULL || (step->only_fenced && !fenced))
 		return unit_event(r, out, unit, UNIT_EV_FINISH, NULL, NULL);
-	if (r->state == ROLLOUT_ABORTING && (u->flags & UNIT_PIVOT) == 0 && !fenced)
-		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, "abort");
+	if (rollout_goes_back(r) && (u->flags & UNIT_PIVOT) == 0 && !fenced)
+		return unit_event(r, out, unit, UNIT_EV_TURN, NULL, back_word(r, out));
 	if (step_is_held(r, out, unit))
 		return false;
 	if (needs_recheck(r, u))
@@ -312,7 +313,7 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 static bool wait_step(struct rollout *r, struct out *out, uint32_t unit, const struct step *step)
 {
 	int64_t left = r->units[unit].step_ms + (int64_t)step->act.wait_ms - rollout_steady(r, r->now);
-	if (left > 0 && r->state != ROLLOUT_ABORTING) {
+	if (left > 0 && !rollout_goes_back(r)) {
 		out_wake(out, r->now + (uint64_t)left);
 		return false;
 	}

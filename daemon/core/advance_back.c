@@ -14,7 +14,7 @@ bool undo_passed(struct rollout *r, struct out *out, uint32_t unit, bool was_fir
 	if ((u->flags & UNIT_TURNED) != 0)
 		(void)unit_event(r, out, unit, UNIT_EV_BACK, NULL, (u->flags & UNIT_STAYS) ? "undone but for what had to stay" : NULL);
 	else
-		unit_fail(r, out, unit, UNIT_EV_BACK_FAILED, "undone after the failure; its window is closed");
+		unit_fail(r, out, unit, UNIT_EV_BACK_FAILED, rollout_stage(r, u)->has_window ? "undone after the failure; its window is closed" : "undone after the failure");
 	return true;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "advance.h"
 
+#include "back.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -36,7 +38,7 @@ void retry_record(struct rollout *r, struct out *out, uint32_t unit, enum retry_
 void unit_fail(struct rollout *r, struct out *out, uint32_t unit, enum unit_event event, const char *text)
 {
 	(void)unit_event(r, out, unit, event, NULL, text);
-	if (r->on_failure_continue && r->units[unit].state == UNIT_FAILED)
+	if (r->on_failure_continue && r->back == BACK_NO && r->units[unit].state == UNIT_FAILED)
 		(void)unit_event(r, out, unit, UNIT_EV_PARK, NULL, "on_failure=continue");
 }
 
@@ -72,6 +74,22 @@ static void cause_retry(struct rollout *r, struct out *out, uint32_t unit, const
 	retry_put(r, out, unit, rec, text, cause->wait_ms);
 }
 
+/* The first to say so sends all others back; it itself stays failed, so that it is clear whose cause is to be mended. */
+static void cause_back(struct rollout *r, struct out *out, uint32_t unit, const char *text)
+{
+	char name[300];
+	uint32_t past = back_barred(r);
+	if (rollout_goes_back(r)) {
+		(void)unit_event(r, out, unit, UNIT_EV_TURN, NULL, text);
+	} else if (past != RECORD_NO_UNIT) {
+		const char *barred = out_text(out, "it is not taken back: %s is past its pivot", rollout_unit_name(r, past, name, sizeof(name)));
+		unit_fail(r, out, unit, UNIT_EV_FAIL, add_to_first(out, text, barred));
+	} else {
+		back_begin(r, out, unit, text);
+		unit_fail(r, out, unit, UNIT_EV_FAIL_BACK, text);
+	}
+}
+
 void step_failed(struct rollout *r, struct out *out, uint32_t unit, uint8_t causes, const char *text)
 {
 	const struct unit *u = &r->units[unit];
@@ -85,6 +103,10 @@ void step_failed(struct rollout *r, struct out *out, uint32_t unit, uint8_t caus
 	}
 	if (cause == NULL && retries_left(u, step)) {
 		retry_record(r, out, unit, RETRY_OWN, text);
+		return;
+	}
+	if (cause != NULL && cause->what == CAUSE_BACK && (u->flags & (UNIT_PIVOT | UNIT_FENCE)) == 0) {
+		cause_back(r, out, unit, text);
 		return;
 	}
 	bool may_go_back = u->dir == DIR_DO && (u->flags & UNIT_PIVOT) == 0;

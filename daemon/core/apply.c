@@ -298,16 +298,21 @@ static int apply_capture(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
+static uint32_t canaries_ended(const struct rollout *r, uint8_t stage)
+{
+	uint32_t ended = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].stage == stage && (r->units[i].flags & UNIT_STARTED) && unit_is_settled(r->units[i].state))
+			ended++;
+	return ended;
+}
+
 static void canary_note(struct rollout *r, const struct unit *u)
 {
 	const struct stage *stage = &r->profile->stages[u->stage];
 	if (stage->canary == 0 || r->canary_done_ms[u->stage] != 0)
 		return;
-	uint32_t ended = 0;
-	for (uint32_t i = 0; i < r->n_units; i++)
-		if (r->units[i].stage == u->stage && (r->units[i].flags & UNIT_STARTED) && unit_is_settled(r->units[i].state))
-			ended++;
-	if (ended >= stage->canary)
+	if (canaries_ended(r, u->stage) >= stage->canary)
 		r->canary_done_ms[u->stage] = r->steady_ms;
 }
 
@@ -321,8 +326,8 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 	switch (rec->code) {
 	case UNIT_WAITING:
 		unit_restart(u);
-		/* opened again: finished once more only when what was verified is so; and what is past its pivot stays so */
-		u->flags = was_done ? (uint16_t)(UNIT_RECHECK | (u->flags & UNIT_PIVOT)) : 0;
+		/* opened again: finished once more only when what was verified is so; and what is past its pivot stays so; value 1: begun anew */
+		u->flags = was_done && rec->value == 0 ? (uint16_t)(UNIT_RECHECK | (u->flags & UNIT_PIVOT)) : 0;
 		u->captured = u->touched = 0;
 		break;
 	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */
@@ -460,12 +465,47 @@ static int apply_resume(struct rollout *r, const struct record *rec)
 	return 0;
 }
 
+static void back_is(struct rollout *r, enum back_state back, uint32_t unit, const char *text)
+{
+	free(r->back_text);
+	r->back = (uint8_t)back;
+	r->back_unit = unit;
+	r->back_text = text != NULL ? strdup(text) : NULL;
+	if (text != NULL && r->back_text == NULL)
+		abort();
+}
+
 static int apply_abort(struct rollout *r, const struct record *rec)
 {
 	if (r->paused_now)
 		r->doubt_seq = rec->seq;
 	r->state = ROLLOUT_ABORTING;
+	back_is(r, BACK_NO, RECORD_NO_UNIT, NULL);
 	r->paused = r->paused_now = false;
+	return 0;
+}
+
+static int apply_back(struct rollout *r, const struct record *rec)
+{
+	back_is(r, BACK_GOING, rec->unit, rec->text != NULL ? rec->text : "");
+	return 0;
+}
+
+static int apply_rest(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	r->back = BACK_REST;
+	return 0;
+}
+
+/* The units that begin anew have records of their own, in the same batch. */
+static int apply_anew(struct rollout *r, const struct record *rec)
+{
+	(void)rec;
+	back_is(r, BACK_NO, RECORD_NO_UNIT, NULL);
+	for (uint8_t s = 0; s < r->profile->n_stages; s++)
+		if (canaries_ended(r, s) < r->profile->stages[s].canary)
+			r->canary_done_ms[s] = 0;
 	return 0;
 }
 
@@ -575,6 +615,9 @@ static const struct {
 	{ RECORD_RESUME, false, apply_resume },
 	{ RECORD_ABORT, false, apply_abort },
 	{ RECORD_LIMIT, false, apply_limit },
+	{ RECORD_BACK, true, apply_back },
+	{ RECORD_REST, false, apply_rest },
+	{ RECORD_ANEW, false, apply_anew },
 	{ RECORD_WANT, false, apply_want },
 	{ RECORD_FOREIGN, false, apply_foreign },
 	{ RECORD_REASSERT, false, apply_reassert },

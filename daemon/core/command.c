@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What a person may say, and what comes of it. Every verb answers with a consequence; a refusal says what to do instead. */
-#include "decide.h"
-
+#include "back.h"
 #include "facts.h"
 
 #include <inttypes.h>
@@ -116,6 +115,23 @@ static bool again(struct rollout *r, struct out *out, const struct event *ev, co
 	return true;
 }
 
+/* It rests: this retry begins anew. False: a retry as any other, of what could not be undone. */
+static bool retry_at_rest(struct rollout *r, struct out *out, const struct event *ev, const char *name)
+{
+	const struct unit *u = &r->units[ev->unit];
+	char mended[300];
+	if (ev->unit == r->back_unit && u->touched == 0) {
+		uint32_t n = back_anew(r, out, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason);
+		answer(out, 0, "retry: %s: the rollout begins anew, %u units wait again; approvals that were given stay", name, n);
+		return true;
+	}
+	if (u->touched != 0 && (u->state == UNIT_PARKED || u->state == UNIT_UNCERTAIN || u->state == UNIT_FAILED))
+		return false;
+	answer(out, 1, "retry: %s is not what sent the rollout back: upgctl retry %s begins anew, with all others", name,
+		rollout_unit_name(r, r->back_unit, mended, sizeof(mended)));
+	return true;
+}
+
 static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)
 {
 	char name[300];
@@ -125,6 +141,8 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool gives_up = may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY);
 	if (gives_up)
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), "given up waiting for its answer");
+	if (event == UNIT_EV_RETRY && r->back == BACK_REST && retry_at_rest(r, out, ev, name))
+		return;
 	if (event == UNIT_EV_RETRY && line_changed(r, ev->unit) != NULL && again(r, out, ev, name))
 		return;
 	if (!unit_next((enum unit_state)u->state, event, &to)) {
@@ -176,6 +194,14 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 	bool in_abort = ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY || ev->verb == COMMAND_ABORT || ev->verb == COMMAND_APPROVE;
 	if (r->state == ROLLOUT_ABORTING && !in_abort) {
 		answer(out, 1, "the rollout is being aborted; retry or park what failed, approve what asks, watch the rest");
+		return;
+	}
+	if (r->back == BACK_GOING && !in_abort) {
+		answer(out, 1, "the rollout goes back; retry or park what cannot be undone, or abort to end it when it is back");
+		return;
+	}
+	if (r->back == BACK_REST && ev->verb != COMMAND_RETRY && ev->verb != COMMAND_ABORT) {
+		answer(out, 1, "the rollout is back on the old version, and rests: retry begins anew, abort ends it");
 		return;
 	}
 	bool of_unit = ev->verb == COMMAND_SKIP || ev->verb == COMMAND_PARK || ev->verb == COMMAND_RETRY || ev->verb == COMMAND_FENCE;

@@ -18,7 +18,7 @@
  */
 static void reopen(struct rollout *r, struct out *out)
 {
-	if (r->state != ROLLOUT_RUNNING)
+	if (r->state != ROLLOUT_RUNNING || rollout_goes_back(r))
 		return;
 	uint64_t moved_at = r->moved_at; /* opening one moves nothing in the row of another */
 	for (uint32_t i = 0; i < r->n_units; i++) {
@@ -128,7 +128,7 @@ static bool pump_rechecks(struct rollout *r, struct out *out)
 	bool moved = false;
 	for (uint32_t i = 0; i < r->n_units; i++)
 		open += r->live[i].busy == BUSY_RECHECK;
-	for (uint32_t i = 0; i < r->n_units && open < AT_ONCE && r->state == ROLLOUT_RUNNING; i++) {
+	for (uint32_t i = 0; i < r->n_units && open < AT_ONCE && r->state == ROLLOUT_RUNNING && r->back == BACK_NO; i++) {
 		bool may_be_done = r->units[i].state == UNIT_DONE || admit_may_be_done(r, i);
 		bool asked = may_be_done && advance_recheck(r, out, i);
 		open += asked;

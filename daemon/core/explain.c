@@ -37,6 +37,7 @@ static const struct {
 	[WHY_LEVEL] = { "operator", 9, false },
 	[WHY_STATEMENT] = { "world", 5, false },
 	[WHY_HOST] = { "world", 11, false },
+	[WHY_BACK] = { "operator", 11, true },
 };
 
 const char *why_who(enum why_kind kind)
@@ -140,6 +141,17 @@ static void failed_text(const struct rollout *r, const struct why *why, char *bu
 	const struct unit *u = unit_of(r, why->other);
 	(void)snprintf(buf, size, "failed unit: %s is %s; no new unit starts", rollout_unit_name(r, why->other, name, sizeof(name)),
 		u != NULL ? unit_state_word(u->state) : "?");
+}
+
+static void back_text(const struct rollout *r, char *buf, size_t size)
+{
+	char name[300];
+	const char *text = r->back_text != NULL ? r->back_text : "?";
+	(void)rollout_unit_name(r, r->back_unit, name, sizeof(name));
+	if (r->back == BACK_REST)
+		(void)snprintf(buf, size, "back: it is back on the old version, and rests: %s failed: %.400s", name, text);
+	else
+		(void)snprintf(buf, size, "back: all that was begun is undone, for %s failed: %.400s", name, text);
 }
 
 static const struct changed_line *line_of(const struct rollout *r, const struct why *why)
@@ -290,6 +302,9 @@ const char *why_text(const struct rollout *r, uint32_t unit, const struct why *w
 	case WHY_UNKNOWN:
 		with_detail("unknown: what must be known cannot be observed", live_text(r, unit), buf, size);
 		break;
+	case WHY_BACK:
+		back_text(r, buf, size);
+		break;
 	case WHY_STATEMENT:
 		with_detail("statement: what its action began still runs in the database", live_text(r, unit), buf, size);
 		break;
@@ -334,6 +349,7 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		[WHY_FENCED] = "start the node; or upgctl skip what waits for it, to end without it",
 		[WHY_STATEMENT] = "it is waited for; end it in the database if it will not end",
 		[WHY_LEVEL] = "see what the site says of its level: upgd looks again by itself; or upgctl abort",
+		[WHY_BACK] = "it goes back by itself, then it rests",
 		[WHY_HOST] = "mend the database server: upgd sees it and goes on",
 	};
 	buf[0] = '\0';
@@ -348,6 +364,8 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		approve_how(r, unit_of(r, unit), buf, size);
 	else if (why->kind == WHY_FAILED)
 		retry_how(r, why->other, buf, size);
+	else if (why->kind == WHY_BACK && r->back == BACK_REST)
+		(void)snprintf(buf, size, "mend it, then upgctl retry %s begins anew; or upgctl abort ends it", rollout_unit_name(r, r->back_unit, name, sizeof(name)));
 	else if (fixed[why->kind] != NULL)
 		(void)snprintf(buf, size, "%s", fixed[why->kind]);
 	return buf;

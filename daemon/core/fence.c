@@ -123,7 +123,7 @@ static bool may_fence(const struct rollout *r, uint32_t unit)
 {
 	char why[300];
 	const struct unit *u = &r->units[unit];
-	if (r->state != ROLLOUT_RUNNING || rollout_stage(r, u)->away_ms == 0 || u->state == UNIT_SKIPPED)
+	if (r->state != ROLLOUT_RUNNING || r->back != BACK_NO || rollout_stage(r, u)->away_ms == 0 || u->state == UNIT_SKIPPED)
 		return false;
 	return admit_is_open(r, u->stage) && fence_is_legal(r, unit, why, sizeof(why));
 }

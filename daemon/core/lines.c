@@ -99,7 +99,7 @@ bool line_again(struct rollout *r, struct out *out, uint32_t unit, const char *a
 	const struct changed_line *line = line_changed(r, unit);
 	const struct unit *u = &r->units[unit];
 	bool stands = u->state == UNIT_RUNNING && r->live[unit].busy == BUSY_NO && u->phase == PHASE_NEXT;
-	if (line == NULL || r->state != ROLLOUT_RUNNING || (u->state != UNIT_DONE && !stands) || is_worked_on(r, unit))
+	if (line == NULL || r->state != ROLLOUT_RUNNING || r->back != BACK_NO || (u->state != UNIT_DONE && !stands) || is_worked_on(r, unit))
 		return false;
 	uint16_t step = line->step;
 	if (u->state == UNIT_DONE)

@@ -111,7 +111,7 @@ bool unit_event(struct rollout *r, struct out *out, uint32_t unit, enum unit_eve
 	rec->code = (uint16_t)to;
 	rec->actor = actor;
 	rec->text = text != NULL && text[0] != '\0' ? out_text(out, "%s", text) : NULL;
-	rec->value = event == UNIT_EV_TURN;
+	rec->value = event == UNIT_EV_TURN || event == UNIT_EV_ANEW;
 	out_commit(r, out, rec);
 	r->live[unit] = (struct live){ 0 };
 	return true;

@@ -4,7 +4,7 @@
  * answer would change that, because something was skipped or parked. `aborted`: what could be undone is, what is past its pivot
  * was finished, the rest stays in custody. It never ends by waiting for ever, and never by hoping.
  */
-#include "decide.h"
+#include "back.h"
 
 #include "facts.h"
 
@@ -60,7 +60,7 @@ static void end(struct rollout *r, struct out *out, enum rollout_state state, co
 }
 
 /* Facts younger than the last movement, or a look at the world under way to get them. */
-static bool facts_fresh(struct rollout *r, struct out *out)
+bool outcome_facts_fresh(struct rollout *r, struct out *out)
 {
 	if (facts_age(r) > r->moved_at)
 		return true;
@@ -95,17 +95,21 @@ static bool may_still_move(const struct rollout *r)
 
 static bool running_step(struct rollout *r, struct out *out, const struct tally *t)
 {
-	if (t->active > 0 || t->recheck > 0)
+	if (t->active > 0)
+		return false;
+	if (r->back != BACK_NO)
+		return back_step(r, out);
+	if (t->recheck > 0)
 		return false;
 	if (t->open == 0) {
-		if (!facts_fresh(r, out))
+		if (!outcome_facts_fresh(r, out))
 			return false; /* a last look: a row may be as it was before */
 		end(r, out, t->skipped + t->parked + t->fenced == 0 ? ROLLOUT_DONE : ROLLOUT_PARTIAL, t);
 		return true;
 	}
 	if (t->failed > 0 || t->skipped + t->parked + t->fenced == 0 || may_still_move(r))
 		return false;
-	if (!facts_fresh(r, out))
+	if (!outcome_facts_fresh(r, out))
 		return false;
 	if (r->stuck_at == 0)
 		r->stuck_at = r->now;
@@ -115,39 +119,6 @@ static bool running_step(struct rollout *r, struct out *out, const struct tally 
 	}
 	end(r, out, ROLLOUT_PARTIAL, t);
 	return true;
-}
-
-/* A finished unit that abort should take back: no pivot, something to undo, and every undo of it legal now. */
-static bool should_turn(const struct rollout *r, const struct unit *u)
-{
-	const struct stage *stage = rollout_stage(r, u);
-	if (u->state != UNIT_DONE || (u->flags & UNIT_PIVOT) != 0)
-		return false;
-	bool any = false;
-	for (size_t i = 0; i < stage->n_steps; i++) {
-		const struct step *step = &stage->steps[i];
-		if ((u->touched & (1u << i)) == 0 || !step->has_undo)
-			continue;
-		any = true;
-		for (size_t k = 0; k < step->n_undo_while; k++) {
-			int64_t value, limit;
-			if (facts_floor(r, &step->undo_while[k], RECORD_NO_UNIT, &value, &limit) != FLOOR_HOLDS)
-				return false;
-		}
-	}
-	return any;
-}
-
-/* A node that was fenced and is back stays fenced: what it needs to be let in is ahead of it, not behind. */
-static bool turn_failed(struct rollout *r, struct out *out)
-{
-	bool moved = false;
-	for (uint32_t i = 0; i < r->n_units; i++) {
-		const struct unit *u = &r->units[i];
-		if (u->state == UNIT_FAILED && u->dir == DIR_DO && (u->flags & (UNIT_PIVOT | UNIT_FENCE)) == 0 && u->touched != 0)
-			moved |= unit_event(r, out, i, UNIT_EV_TURN, NULL, "abort");
-	}
-	return moved;
 }
 
 /* Tenants are down and only a person can say what next: retry goes on with the way it was on, park gives up. No end before that. */
@@ -165,20 +136,14 @@ static bool aborting_step(struct rollout *r, struct out *out, const struct tally
 {
 	if (t->active > 0)
 		return false;
-	if (turn_failed(r, out))
+	if (back_turn_failed(r, out))
 		return true;
 	if (window_waits(r))
 		return false;
-	if (!facts_fresh(r, out))
+	if (!outcome_facts_fresh(r, out))
 		return false;
-	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--) {
-		bool moved = false;
-		for (uint32_t k = 0; k < r->n_order[s]; k++)
-			if (should_turn(r, &r->units[r->order[s][k]]))
-				moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, "abort");
-		if (moved)
-			return true; /* later stages first, all of one before the next */
-	}
+	if (back_turn_done(r, out))
+		return true;
 	struct tally now = tally(r);
 	end(r, out, ROLLOUT_ABORTED, &now);
 	return true;

@@ -15,6 +15,7 @@ struct rollout *rollout_new(const struct profile *profile, uint32_t id)
 	r->id = id;
 	r->until_unit = RECORD_NO_UNIT;
 	r->until_stage = -1;
+	r->back_unit = RECORD_NO_UNIT;
 	return r;
 }
 
@@ -42,6 +43,7 @@ void rollout_free(struct rollout *r)
 	for (uint32_t i = 0; i < r->n_lines; i++)
 		free(r->lines[i].text);
 	free(r->lines);
+	free(r->back_text);
 	for (uint32_t i = 0; i < r->facts.n_hosts; i++)
 		free(r->facts.hosts[i].name);
 	for (uint32_t i = 0; i < r->facts.n_databases; i++)
@@ -111,6 +113,11 @@ bool rollout_is_over(const struct rollout *r)
 	return r->state >= ROLLOUT_DONE;
 }
 
+bool rollout_goes_back(const struct rollout *r)
+{
+	return r->state == ROLLOUT_ABORTING || r->back != BACK_NO;
+}
+
 const char *rollout_state_word(unsigned state)
 {
 	static const char *const words[] = { "planning", "running", "aborting", "done", "partial", "aborted" };
@@ -120,7 +127,7 @@ const char *rollout_state_word(unsigned state)
 const char *why_word(enum why_kind kind)
 {
 	static const char *const words[WHY_KINDS] = { "none", "order", "pause", "failed_unit", "contested", "approval",
-		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement", "host", "gone", "level" };
+		"soak", "check", "floor", "limit", "until", "disk", "stop", "place", "unknown", "fenced", "statement", "host", "gone", "level", "back" };
 	return (unsigned)kind < WHY_KINDS ? words[kind] : "?";
 }
 
@@ -160,6 +167,9 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 		a->on_failure_continue != b->on_failure_continue || a->approve_all != b->approve_all ||
 		a->started_ms != b->started_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
 		a->until_stage != b->until_stage || a->n_rows != b->n_rows || a->n_units != b->n_units)
+		return false;
+	*what = "the way back";
+	if (a->back != b->back || a->back_unit != b->back_unit || strcmp(a->back_text != NULL ? a->back_text : "", b->back_text != NULL ? b->back_text : "") != 0)
 		return false;
 	*what = "approvals or canaries";
 	if (memcmp(a->approved, b->approved, sizeof(a->approved)) != 0 ||

@@ -80,7 +80,7 @@ enum live_busy { BUSY_NO, BUSY_GATE, BUSY_ASK, BUSY_CAPTURE, BUSY_ACT, BUSY_VERI
 
 enum why_kind {
 	WHY_NONE, WHY_ORDER, WHY_PAUSE, WHY_FAILED, WHY_CONTESTED, WHY_APPROVAL, WHY_SOAK, WHY_CHECK, WHY_FLOOR, WHY_LIMIT,
-	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_GONE, WHY_LEVEL, WHY_KINDS
+	WHY_UNTIL, WHY_DISK, WHY_STOP, WHY_PLACE, WHY_UNKNOWN, WHY_FENCED, WHY_STATEMENT, WHY_HOST, WHY_GONE, WHY_LEVEL, WHY_BACK, WHY_KINDS
 };
 
 enum { WHY_LINE = 255 }; /* as the balancer of CONTESTED: it is a line of a file */
@@ -185,6 +185,9 @@ struct known_host {
 
 enum rollout_state { ROLLOUT_PLANNING, ROLLOUT_RUNNING, ROLLOUT_ABORTING, ROLLOUT_DONE, ROLLOUT_PARTIAL, ROLLOUT_ABORTED };
 
+/* By a row of on_failure: the rollout goes back as a whole, then rests. */
+enum back_state { BACK_NO, BACK_GOING, BACK_REST };
+
 struct rollout {
 	/* durable */
 	const struct profile *profile; /* borrowed */
@@ -192,6 +195,9 @@ struct rollout {
 	uint64_t seq;
 	uint64_t doubt_seq;       /* a restart, or the end of `pause --now`: nobody watched the windows that were open */
 	uint8_t state;            /* enum rollout_state */
+	uint8_t back;             /* enum back_state; while RUNNING */
+	uint32_t back_unit;       /* whose failure sent it back */
+	char *back_text;          /* why; owned; NULL: it does not go back */
 	bool paused, paused_now, on_failure_continue, approve_all; /* paused_now: inside windows too */
 	uint64_t approved[PROFILE_STAGES_MAX]; /* bits of steps */
 	int64_t started_ms, ended_ms;
@@ -284,6 +290,7 @@ const struct stage *rollout_stage(const struct rollout *rollout, const struct un
 const struct step *rollout_step(const struct rollout *rollout, const struct unit *unit); /* the step at hand; NULL past the end */
 bool rollout_is_over(const struct rollout *rollout);
 bool rollout_is_stalled(const struct rollout *rollout, uint32_t unit); /* its action gets no further; the work goes on */
+bool rollout_goes_back(const struct rollout *rollout); /* an abort, or a failure: what is before its pivot turns */
 const char *rollout_state_word(unsigned state);
 const char *why_word(enum why_kind kind);
 

@@ -42,6 +42,10 @@ static const struct unit_rule rules[] = {
 	{ UNIT_SKIPPED,   UNIT_EV_FENCE,       UNIT_FENCED },
 	{ UNIT_DONE,      UNIT_EV_AGAIN,       UNIT_RUNNING },  /* somebody changed a line that it had set */
 	{ UNIT_DONE,      UNIT_EV_FENCE,       UNIT_FENCED },   /* what it set may be gone with the node's disk */
+	{ UNIT_UNDONE,    UNIT_EV_ANEW,        UNIT_WAITING },  /* the rollout went back as a whole, and rested */
+	{ UNIT_FAILED,    UNIT_EV_ANEW,        UNIT_WAITING },
+	{ UNIT_PARKED,    UNIT_EV_ANEW,        UNIT_WAITING },
+	{ UNIT_DONE,      UNIT_EV_ANEW,        UNIT_WAITING },  /* what had nothing to undo: a dump, a check */
 	{ UNIT_FENCED,    UNIT_EV_RETURN,      UNIT_RUNNING },
 };
 
@@ -68,7 +72,7 @@ static const struct {
 };
 
 static const char *const events[UNIT_EVENTS] = { "admit", "finish", "fail", "fail-back", "lost", "turn", "back",
-	"back-failed", "skip", "park", "retry", "reopen", "adopt", "fence", "return", "again" };
+	"back-failed", "skip", "park", "retry", "reopen", "adopt", "fence", "return", "again", "anew" };
 
 const struct unit_rule *unit_rules(unsigned *n)
 {

@@ -33,6 +33,7 @@ enum unit_event {
 	UNIT_EV_FENCE,   /* its node is away: nobody is to be sent there */
 	UNIT_EV_RETURN,  /* the node of a fenced unit is seen again */
 	UNIT_EV_AGAIN,   /* goes on from a step in its middle: a line that it had set is to be so again */
+	UNIT_EV_ANEW,    /* begins from nothing: the whole rollout went back, and a person mended the cause */
 	UNIT_EVENTS
 };
 

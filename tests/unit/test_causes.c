@@ -22,6 +22,7 @@ enum { DOWN, DUMP, MIGRATE, UP, STAGES };
 enum { STEPS = 3, QUEUE = 64, JOURNAL = 4096, TURNS = 2000 };
 
 static struct set set = { .name = NAME("cluster"), .from = SET_CLUSTER };
+static uint32_t n_rows; /* of the one set there is; unit = row * STAGES + stage */
 static struct step steps[STAGES][STEPS];
 static struct stage stages[STAGES];
 static const struct profile profile = { .set_node = -1, .set_tenants = -1, .sets = &set, .n_sets = 1, .stages = stages, .n_stages = STAGES };
@@ -201,13 +202,15 @@ static bool noted(enum record_kind kind, const char *text)
 static void begin(says_fn *says, unsigned crash_at)
 {
 	struct record start[] = { { .kind = RECORD_START, .unit = RECORD_NO_UNIT }, { .kind = RECORD_ROW, .text = "name=cluster\n" },
-		{ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT } };
+		{ .kind = RECORD_ROW, .unit = 1, .text = "name=other\n" }, { .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT } };
 	w.now = 1000;
 	w.says = says;
 	w.crash_at = crash_at;
 	w.r = rollout_new(&profile, 1);
-	for (size_t i = 0; i < 3; i++) {
-		start[i].seq = i + 1;
+	for (size_t i = 0; i < 4; i++) {
+		if (start[i].kind == RECORD_ROW && start[i].unit >= n_rows)
+			continue;
+		start[i].seq = w.r->seq + 1;
 		start[i].boot_ms = w.now;
 		assert_int_equal(rollout_apply(w.r, &start[i]), 0);
 		journal_keep(&start[i]);
@@ -232,6 +235,7 @@ static int setup(void **state)
 	(void)state;
 	memset(&w, 0, sizeof(w));
 	memset(steps, 0, sizeof(steps));
+	n_rows = 1;
 	for (size_t s = 0; s < STAGES; s++)
 		stages[s] = (struct stage){ .name = NAME(names[s]), .fence = -1, .steps = steps[s], .n_steps = 1, .needs = s > 0 ? 1u << (s - 1) : 0 };
 	steps[DOWN][0] = undone_step("stop");
@@ -453,6 +457,195 @@ static void what_is_not_as_before_is_undone(void **state)
 	assert_int_equal(w.r->units[MIGRATE].touched, 0);
 }
 
+/* ---- the whole rollout goes back ---- */
+
+static bool mended;
+
+/* The gate after the migration finds something that a person has to mend first. */
+static enum result gate_says_no(const struct effect *e, uint8_t *causes, const char **text)
+{
+	if (e->unit >= STAGES || !is_do(e, EFFECT_ACT, MIGRATE, 1) || mended)
+		return RESULT_OK;
+	*causes = 1;
+	*text = "exit 3: 5 files have no owner\nfile 1";
+	return RESULT_FAILED;
+}
+
+static void gate(void)
+{
+	mended = false;
+	steps[DOWN][0].captures[0] = (struct capture){ .name = NAME("before"), .probe = NAME("p") };
+	steps[DOWN][0].n_captures = 1;
+	stages[DOWN].canary = 1;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("no owner"), .what = CAUSE_BACK, .hint = NAME("give them one") };
+	steps[MIGRATE][1].n_causes = 1;
+}
+
+static unsigned count(enum record_kind kind)
+{
+	unsigned n = 0;
+	for (size_t i = 0; i < w.n_journal; i++)
+		n += w.journal[i].kind == kind;
+	return n;
+}
+
+static void is_at_rest(void)
+{
+	assert_int_equal(w.r->state, ROLLOUT_RUNNING);
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.r->units[DOWN].state, UNIT_UNDONE);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_int_equal(w.r->units[UP].state, UNIT_WAITING);
+	assert_false(w.applied[DOWN][0]);
+	assert_false(w.applied[MIGRATE][1]);
+}
+
+static void it_goes_back_and_rests_until_it_is_mended(void **state)
+{
+	(void)state;
+	char text[600];
+	gate();
+	begin(gate_says_no, 0);
+	is_at_rest();
+	assert_int_equal(count(RECORD_END), 0);
+	const struct why why = admit_rollout(w.r, true);
+	assert_int_equal(why.kind, WHY_BACK);
+	assert_non_null(strstr(why_text(w.r, RECORD_NO_UNIT, &why, text, sizeof(text)), "migrate/cluster failed: exit 3: 5 files have no owner; give them one"));
+	command(COMMAND_PAUSE, 0);
+	assert_int_equal(w.out.refused, 1);
+	command(COMMAND_RETRY, DOWN);
+	assert_int_equal(w.out.refused, 1);
+	assert_non_null(strstr(w.out.answer, "upgctl retry migrate/cluster"));
+	mended = true;
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+	assert_int_equal(w.captured[DOWN][0], 2); /* the users have changed things since */
+	assert_int_equal(w.did[DUMP][0], 2);
+	assert_true(w.applied[DOWN][0] && w.applied[MIGRATE][1]);
+}
+
+static void what_begins_anew_has_nothing_of_before(void **state)
+{
+	(void)state;
+	gate();
+	begin(gate_says_no, 0);
+	w.says = NULL;
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.r->units[DOWN].flags, UNIT_STARTED);
+	assert_int_equal(w.r->units[DOWN].captured, 0);
+	assert_int_equal(w.r->canary_done_ms[DOWN], 0);
+	for (unsigned s = DUMP; s < STAGES; s++) {
+		const struct unit *u = &w.r->units[s];
+		assert_int_equal(u->state, UNIT_WAITING);
+		assert_int_equal(u->touched | u->captured | u->flags | u->step | u->lost | u->tried[1], 0);
+		assert_int_equal(u->attempt, 1);
+	}
+}
+
+static void it_goes_back_and_is_aborted(void **state)
+{
+	(void)state;
+	gate();
+	begin(gate_says_no, 0);
+	command(COMMAND_ABORT, RECORD_NO_UNIT);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_ABORTED);
+	assert_int_equal(w.undid[DOWN][0], 1);
+	assert_false(w.applied[DOWN][0]);
+}
+
+/* Killed after each batch of the whole story, and after each once more: it ends the same way, and nothing is done or undone twice. */
+static void a_crash_on_the_way_back_changes_nothing(void **state)
+{
+	(void)state;
+	for (unsigned at = 1; at < 100; at++) {
+		gate();
+		begin(gate_says_no, at);
+		is_at_rest();
+		assert_int_equal(w.undid[DOWN][0], 1);
+		mended = true;
+		command(COMMAND_RETRY, MIGRATE);
+		play();
+		assert_int_equal(w.r->state, ROLLOUT_DONE);
+		assert_int_equal(count(RECORD_BACK), 1);
+		assert_int_equal(count(RECORD_REST), 1);
+		assert_int_equal(count(RECORD_ANEW), 1);
+		assert_int_equal(w.did[DOWN][0], 2);
+		assert_int_equal(w.did[MIGRATE][1], 2);
+		assert_true(w.applied[DOWN][0] && w.applied[MIGRATE][1] && w.applied[UP][0]);
+		bool was_last = w.crashes == 0;
+		end();
+		if (was_last)
+			return;
+	}
+	fail_msg("there is no last batch");
+}
+
+static void past_a_pivot_it_is_a_hold(void **state)
+{
+	(void)state;
+	gate();
+	steps[DUMP][0].pivot = true;
+	begin(gate_says_no, 0);
+	assert_int_equal(w.r->back, BACK_NO);
+	assert_int_equal(w.r->units[DOWN].state, UNIT_DONE);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_true(noted(RECORD_UNIT, "give them one; it is not taken back: dump/cluster is past its pivot\nfile 1"));
+}
+
+/* Two at once: what the other one does is waited for, then it turns too, and nothing new starts. */
+static void the_others_go_back_too(void **state)
+{
+	(void)state;
+	n_rows = 2;
+	gate();
+	stages[DOWN].canary = 0;
+	stages[DOWN].total = stages[DUMP].total = stages[MIGRATE].total = 2;
+	steps[MIGRATE][0].has_undo = true;
+	steps[MIGRATE][0].undo.kind = ACTION_RUN;
+	begin(gate_says_no, 0);
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.r->units[STAGES + MIGRATE].state, UNIT_UNDONE);
+	assert_int_equal(w.r->units[STAGES + DOWN].state, UNIT_UNDONE);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_int_equal(w.undid[DOWN][0], 2);
+	assert_int_equal(w.did[UP][0], 0);
+}
+
+static bool stuck;
+
+static enum result undo_is_stuck(const struct effect *e, uint8_t *causes, const char **text)
+{
+	if (stuck && e->kind == EFFECT_ACT && e->dir == DIR_UNDO && stage_of(e) == MIGRATE)
+		return RESULT_FAILED;
+	return gate_says_no(e, causes, text);
+}
+
+/* The old service is not begun over a database that is still the new one. */
+static void nothing_is_undone_over_what_could_not_be(void **state)
+{
+	(void)state;
+	gate();
+	stuck = true;
+	begin(undo_is_stuck, 0);
+	assert_int_equal(w.r->back, BACK_GOING);
+	assert_int_equal(w.undid[DOWN][0], 0);
+	command(COMMAND_RESUME, RECORD_NO_UNIT);
+	assert_int_equal(w.out.refused, 1);
+	stuck = false;
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.undid[DOWN][0], 1);
+	mended = true;
+	command(COMMAND_RETRY, MIGRATE);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +659,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_a_failed_program_printed_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_as_before_is_not_undone, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_not_as_before_is_undone, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_goes_back_and_rests_until_it_is_mended, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_begins_anew_has_nothing_of_before, setup, teardown),
+		cmocka_unit_test_setup_teardown(it_goes_back_and_is_aborted, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_crash_on_the_way_back_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(past_a_pivot_it_is_a_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_others_go_back_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_undone_over_what_could_not_be, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

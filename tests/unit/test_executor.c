@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Actions at a site that is not there: a journal that an earlier life left, the real engine and executor, and a configuration without nodes. */
 #include "daemon/act.h"
+#include "daemon/captures.h"
 #include "daemon/causes.h"
 #include "daemon/config.h"
 #include "daemon/executor.h"
@@ -235,9 +236,23 @@ static void the_end_of_a_report_is_kept(void **state)
 	free(kept);
 }
 
+/* A finished unit that is opened again still knows what was before; one that begins anew after the whole rollout went back does not. */
+static void what_begins_anew_forgets_its_captures(void **state)
+{
+	(void)state;
+	struct captures captures = { 0 };
+	captures_applied(&captures, NULL, &(struct record){ .kind = RECORD_CAPTURE, .unit = 3, .text = "{\"baseline\":{\"bind\":\"old\"}}" });
+	captures_applied(&captures, NULL, &(struct record){ .kind = RECORD_UNIT, .unit = 3, .code = UNIT_WAITING });
+	assert_non_null(captures_text(&captures, 3));
+	captures_applied(&captures, NULL, &(struct record){ .kind = RECORD_UNIT, .unit = 3, .code = UNIT_WAITING, .value = 1 });
+	assert_null(captures_text(&captures, 3));
+	captures_done(&captures);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_begins_anew_forgets_its_captures),
 		cmocka_unit_test(a_failure_is_known_by_what_is_said),
 		cmocka_unit_test(the_end_of_a_report_is_kept),
 		cmocka_unit_test(a_node_that_is_gone_has_not_failed),

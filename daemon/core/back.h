@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+/* Taking a rollout back: by an abort, which ends it, or by a row of on_failure, after which it rests. */
+
+#include "decide.h"
+
+uint32_t back_barred(const struct rollout *r);                              /* a unit past its pivot, or RECORD_NO_UNIT */
+void back_begin(struct rollout *r, struct out *out, uint32_t unit, const char *text); /* because of this unit's failure */
+const char *back_word(const struct rollout *r, struct out *out);            /* why units turn */
+bool back_turn_failed(struct rollout *r, struct out *out);
+bool back_turn_done(struct rollout *r, struct out *out);
+bool back_step(struct rollout *r, struct out *out);                         /* nothing is under way; true: something was recorded */
+uint32_t back_anew(struct rollout *r, struct out *out, const char *actor, const char *reason); /* how many units wait again */
+
+/* ---- outcome.c ---- */
+
+bool outcome_facts_fresh(struct rollout *r, struct out *out); /* younger than the last movement; else they are asked for */
