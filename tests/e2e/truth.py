@@ -68,7 +68,7 @@ def _counts(lab, status, rollout, units, records):
 		wrong.append(f"{text}: there are {dict(n)}")
 	if state == "done" and set(n) != {"done"}:
 		wrong.append(f"done with {dict(n)}")
-	for noun, stage in (("nodes", "convert"), ("schemata", "migrate")):
+	for noun, stage in (("nodes", "convert"), ("schemata", "migrate")) if rollout["profile"] == OX else ():
 		of = [u["state"] for u in units.values() if u["stage"] == stage]
 		found = re.search(rf" {noun} (\d+)/(\d+)(?: \(([^)]*)\))?", status["first"])
 		parts = {word: int(k) for k, word in (part.split() for part in (found[3] or "").split(", ") if part)} if found else {}

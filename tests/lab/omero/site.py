@@ -59,14 +59,14 @@ class Omero(Site):
 		self.make_dist("omero_dist", self.old)
 		self.make_dist("omero_dist_new", self.new)
 		(self.home / "omero_dist_new/etc/grid/config.xml").unlink()
-		shutil.copytree(data.SQL, self.home / "omero_dist_new/sql/psql")
+		shutil.copytree(data.SQL, self.dir / "sql")  # a copy for the host of upgd
 		(self.dir / "lb/503.http").write_text(PAGE)
 		self.start_balancer("lb", CFG.format(**self.__dict__ | {"errorfile": f"\terrorfile 503 {self.dir}/lb/503.http\n" if self.errorfile else ""}))
 		for words in (("admin", "start"), ("web", "syncmedia"), ("web", "start")):
 			self.omero(*words)
 		self.wait_until(self.is_let_in, 20, "HAProxy sees both up")
 		pg = f"host=127.0.0.1 port={self.pg.port} user=postgres"
-		self.write_conf(values={"pg": pg, "home": self.home, "backup_dir": f"{self.dir}/backup", "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
+		self.write_conf(values={"pg": pg, "home": self.home, "backup_dir": f"{self.dir}/backup", "sql": self.dir / "sql", "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
 			"web": f"http://127.0.0.1:{self.web}/", "drain": "1s", **self.values},
 			balancers={"server": ("be_server", ["lb"]), "web": ("be_web", ["lb"])})
 
