@@ -4,6 +4,7 @@
 import os
 import pathlib
 import signal
+import threading
 
 home = pathlib.Path(".")  # the directory of the program; set by main
 
@@ -34,3 +35,8 @@ def crash(point):
 
 def die():
 	os.kill(os.getpid(), signal.SIGKILL)
+
+
+def wait(seconds):
+	"""What a real program needs for its work."""
+	threading.Event().wait(seconds)

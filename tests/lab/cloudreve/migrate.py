@@ -8,7 +8,6 @@ at a duplicate key, and only an empty target with a new state file helps. LIMIT 
 
 import json
 import sys
-import time
 
 import hook
 import schema
@@ -90,11 +89,9 @@ class Migrator:
 	def _trouble(self, step):
 		said = hook.word(f"migrate.fail.{step}")
 		if said:
-			raise Failed({"deadlock": f"failed to migrate {STEPS[step]}: Error 1213 (40001): Deadlock found when trying to get lock; try restarting transaction",
-				"lies": ""}.get(said, f"failed to migrate {STEPS[step]}: {said}"))
-		if hook.word(f"migrate.hang.{step}"):
-			while hook.word(f"migrate.hang.{step}"):
-				time.sleep(0.05)
+			raise Failed({"deadlock": f"failed to migrate {STEPS[step]}: Error 1213 (40001): Deadlock found when trying to get lock; try restarting transaction"}.get(said, f"failed to migrate {STEPS[step]}: {said}"))
+		while hook.word(f"migrate.hang.{step}"):
+			hook.wait(0.05)
 
 	def rows(self, table, columns, offset=0, limit=BATCH):
 		p = self.v3_conf.prefix
@@ -126,8 +123,7 @@ class Migrator:
 			self.commit(step, lambda rows=rows: write(rows))
 			self.state.save(**{name: offset + len(rows)})
 			log("Info", f"Migrated {offset + len(rows)} rows of {table}", "application/migrator/batch.go:60")
-			if delay:
-				time.sleep(delay / 1000)
+			hook.wait(delay / 1000)
 
 	# the steps
 
@@ -135,6 +131,8 @@ class Migrator:
 		"""On V3's own database ent would copy its tables over and fails at the first; other engines have no room for the keys."""
 		if self.v4.query("SHOW TABLES LIKE '%folders'"):
 			raise Failed('failed creating schema resources: sql/schema: copy rows from old table "groups": Error 1054 (42S22): Unknown column')
+		if self.v4.value("SELECT @@default_storage_engine") == "MyISAM":  # MySQL; MariaDB has room, and would lose what a kill cuts
+			raise Failed("failed creating schema resources: sql/schema: create table \"users\": Error 1071 (42000): Specified key was too long; max key length is 1000 bytes")
 		for statement in schema.v4_ddl():
 			try:
 				self.v4.query(statement)

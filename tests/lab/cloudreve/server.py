@@ -6,12 +6,11 @@ import json
 import signal
 import socketserver
 import threading
-import time
 import urllib.parse
 
 import hook
 import schema
-from conf import key_of, log, number_of, panic
+from conf import log, number_of, panic
 from maria import MariaError
 
 GONE = {"code": 404, "msg": "Share link is not available", "data": None}
@@ -154,7 +153,7 @@ def serve(version, conf):
 	except MariaError as e:
 		panic(f"failed to initialize database: {e}")
 	held = None
-	time.sleep(int(hook.word("server.slow") or 0) / 1000)
+	hook.wait(int(hook.word("server.slow") or 0) / 1000)
 	if hook.word("server.fail"):
 		panic("failed to start: the hook says so")
 	server = Server(("127.0.0.1", conf.port), handler_of(app))
@@ -167,6 +166,3 @@ def serve(version, conf):
 		held.close()
 	log("Info", "Received signal terminated, shutting down server...")
 	return 0
-
-
-__all__ = ["serve", "key_of"]
