@@ -52,3 +52,18 @@ def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files)
 	dump = (site.dir / "backup/cloudreve-1.sql").read_text()
 	assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed") and pathlib.Path(site.dir / "backup/cloudreve-1.sql").stat().st_mode & 0o77 == 0
 	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").exists()
+
+
+@pytest.mark.parametrize("point", [p if p in ("inside-8", "after-commit-9", "state-write-9") else pytest.param(p, marks=pytest.mark.long) for p in SAFE + STUCK])
+def test_a_migration_that_is_killed_at_any_point_is_completed(files, point):
+	site = files(users=30)
+	site.hook("migrate.crash", f"once:{point}")
+	start(site)
+	is_done(site)
+	steps = records(site, "acted")
+	assert any("signal 9" in r["text"] for r in steps if r["step"] == "migrate"), "it was killed"
+	assert ("empty" in [r["step"] for r in steps]) == (point in STUCK)  # the target is made anew where nothing else helps, and only there
+
+
+def records(site, kind):
+	return [r for r in site.upgctl("log", "--limit", 500, json=True)["records"] if r["kind"] == kind]

@@ -140,6 +140,9 @@ def handler_of(app):
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 	allow_reuse_address = True
 	daemon_threads = True
+
+	def handle_error(self, request, client_address):
+		"""A client that has gone is none."""
 	request_queue_size = 64
 
 
