@@ -54,7 +54,7 @@ def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files)
 	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").exists()
 
 
-@pytest.mark.parametrize("point", [p if p in ("inside-8", "after-commit-9", "state-write-9") else pytest.param(p, marks=pytest.mark.long) for p in SAFE + STUCK])
+@pytest.mark.parametrize("point", [p if p in ("before-commit-9", "after-commit-9") else pytest.param(p, marks=pytest.mark.long) for p in SAFE + STUCK])
 def test_a_migration_that_is_killed_at_any_point_is_completed(files, point):
 	site = files(users=30)
 	site.hook("migrate.crash", f"once:{point}")
