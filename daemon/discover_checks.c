@@ -90,9 +90,10 @@ static void on_answer(void *arg, const struct probe_answer *answer)
 	char subject[300];
 	q->run = NULL;
 	(void)snprintf(subject, sizeof(subject), "%s%s%s", d->profile->sets[row->set].name, row->set == 0 ? "" : " ", row->set == 0 ? "" : row->name);
+	bool means = probe->doc != NULL && answer->result == RESULT_FAILED && strstr(answer->text, probe->doc) == NULL; /* a program that failed says it not */
 	if (answer->result != RESULT_OK && (answer->result == RESULT_FAILED || !is_named_elsewhere(q)))
 		discover_say(d, DISCOVER_ERROR, subject, probe->mend != NULL ? probe->mend : "see the parameters of the rollout, and what is said when it is asked by hand",
-			"%s", answer->text);
+			"%s%s%s%s", answer->text, means ? " (" : "", means ? probe->doc : "", means ? ")" : "");
 	d->checks->n_open--;
 	go_on(d);
 	discover_one_less(d);

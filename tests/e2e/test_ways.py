@@ -160,3 +160,42 @@ def test_where_there_is_no_way_nothing_starts(ways):
 	assert 'the site is at level "three", which is newer than "two": there is no way back' in ways.refused("start", "--to", "2.0")
 	(ways.lab.dir / "level").unlink()
 	assert 'at which level the site is, nobody says, and it should come to "two": level: exit 1' in ways.refused("check", "--to", "2.0")
+
+
+CHECKED = PROFILE.replace('order = "path"; steps', 'order = "path"; check = [ "script", "asked" ]; steps').replace('after = [ "climb" ]; steps', '''after = [ "climb" ]; check = [ "room", "asked" ]; steps''') \
+	.replace('stages = (\n', '''stages = (
+	{ name = "begin"; for = "cluster"; check = [ "quiet", "fresh" ]; steps = ( { name = "sure"; approve = "go"; } ); },
+''').replace('stages = [ "climb", "roll" ]', 'stages = [ "begin", "climb", "roll" ]').replace("probes = {\n", """probes = {
+	script = { run = [ "test", "-e", "LAB/${edge.file}" ]; on = "local"; exit = [ 0 ]; doc = "the script is missing"; mend = "fetch it"; };
+	room = { read = "LAB/nodes/${node.name}/room"; on = "self"; match = "enough"; mend = "make room"; };
+	quiet = { run = [ "cat", "LAB/quiet" ]; on = "old"; equals = "yes"; };
+	fresh = { run = [ "true" ]; on = "new"; exit = [ 0 ]; };
+	asked = { run = [ "sh", "-c", "echo >>LAB/asked" ]; on = "local"; exit = [ 0 ]; };
+""")
+
+
+def test_checks_are_asked_of_each_row_with_work(make_lab):
+	ways = Ways(make_lab(nodes=3, bare=True))
+	lab = ways.lab
+	for node in lab.nodes:
+		(node.dir / "room").write_text("enough\n")
+	(lab.dir / "a").touch()
+	ways.start_upgd(CHECKED)
+	ways.version("ox3", "3.0")
+	(lab.dir / "nodes/ox2/room").write_text("none\n")
+	(lab.dir / "quiet").write_text("no\n")
+	to = ("--to", "3.0", "--set", "from=1.7")
+	lab.upgctl("check", *to, codes=(1,))
+	reply = lab.upgctl("check", *to, json=True, codes=(1,))
+	errors = {f["subject"]: f for f in reply["findings"] if f["level"] == "error"}
+	assert set(errors) == {"edge three", "node ox2", "cluster"}, "each that fails, none of ox3, which has no work there"
+	assert errors["edge three"]["text"] == "script: exit 1 (the script is missing)" and errors["edge three"]["mend"] == "fetch it"
+	assert errors["node ox2"]["text"].startswith("room: ") and errors["node ox2"]["mend"] == "make room"
+	assert errors["cluster"]["text"].startswith("quiet: ")
+	assert (lab.dir / "asked").read_text() == "\n" * 8, "twice: two edges and two old nodes"
+	assert "edge three: script: " in "".join(lab.upgctl("plan", *to, json=True, codes=(1,))["problems"])
+
+	ways.version("ox3", "1.7")
+	(lab.dir / "quiet").write_text("yes\n")
+	errors = [f["text"] for f in lab.upgctl("check", *to, json=True, codes=(1,))["findings"] if f["subject"] == "cluster"]
+	assert errors == ["fresh: no new node is up to be asked"], "who cannot be asked has not said yes"
