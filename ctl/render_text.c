@@ -92,8 +92,10 @@ static void unit_line(FILE *out, struct json_object *unit)
 		(void)fprintf(out, " attempt %" PRId64, num(unit, "attempt"));
 	if (num(unit, "since") > 0)
 		(void)fprintf(out, " %s", ago(num(unit, "since"), buf));
-	if (flag(unit, "in_window"))
+	if (flag(unit, "in_window") && num(unit, "tenants") > 0)
 		(void)fprintf(out, "  down: %" PRId64 " tenants", num(unit, "tenants"));
+	else if (flag(unit, "in_window"))
+		(void)fputs("  window open", out);
 	if (*str(unit, "text"))
 		(void)fprintf(out, "  %s", str(unit, "text"));
 	(void)fputc('\n', out);
@@ -170,10 +172,15 @@ static void render_status(FILE *out, struct json_object *params)
 	strings_block(out, "Next", list(params, "afterwards"));
 	if (flag(params, "low"))
 		(void)fputs("Disk       low: nothing new starts until there is room for the journal again\n", out);
+	bool tenants = false;
 	EACH (fleet, list(params, "fleets"))
-		(void)fprintf(out, "%-10s %-4s %" PRId64 " nodes  %" PRId64 " schemata  %" PRId64 " tenants, capacity %" PRId64 "\n",
-			title("Fleets", fleet_i), str(fleet, "class"), num(fleet, "nodes"), num(fleet, "schemata"),
-			num(fleet, "tenants"), num(fleet, "capacity"));
+		tenants |= num(fleet, "schemata") > 0;
+	EACH (fleet, list(params, "fleets")) {
+		(void)fprintf(out, "%-10s %-4s %" PRId64 " nodes", title("Fleets", fleet_i), str(fleet, "class"), num(fleet, "nodes"));
+		if (tenants)
+			(void)fprintf(out, "  %" PRId64 " schemata  %" PRId64 " tenants, capacity %" PRId64, num(fleet, "schemata"), num(fleet, "tenants"), num(fleet, "capacity"));
+		(void)fputc('\n', out);
+	}
 	EACH (balancer, list(params, "balancers")) {
 		(void)fprintf(out, "%-10s ", title("Balancers", balancer_i));
 		balancer_line(out, balancer);
@@ -223,7 +230,7 @@ static void unit_head(FILE *out, struct json_object *params)
 		return;
 	unit_line(out, unit);
 	if (num(unit, "window_ms") > 0)
-		(void)fprintf(out, "%-10s tenants down for %s\n", "Window", span(num(unit, "window_ms"), buf));
+		(void)fprintf(out, "%-10s %s %s\n", "Window", num(unit, "tenants") > 0 ? "tenants down for" : "open for", span(num(unit, "window_ms"), buf));
 	if (num(unit, "task_ms") > 0)
 		(void)fprintf(out, "%-10s ran for %s%s\n", "Task", span(num(unit, "task_ms"), buf),
 			flag(unit, "past_pivot") ? "; past the pivot, it only goes forward" : "");
@@ -267,8 +274,10 @@ static void render_simulation(FILE *out, struct json_object *simulation)
 	char begin[32], end[32];
 	struct json_object *windows = NULL;
 	(void)fprintf(out, "\nSimulated, with the times the profile gives its steps:\n");
-	(void)fprintf(out, "  ends after %s; at most %" PRId64 " nodes out and %" PRId64 " tenants down at once\n",
-		span(num(simulation, "makespan_ms"), end), num(simulation, "nodes_out"), num(simulation, "tenants_down"));
+	(void)fprintf(out, "  ends after %s; at most %" PRId64 " nodes out", span(num(simulation, "makespan_ms"), end), num(simulation, "nodes_out"));
+	if (num(simulation, "tenants_down") > 0)
+		(void)fprintf(out, " and %" PRId64 " tenants down", num(simulation, "tenants_down"));
+	(void)fputs(" at once\n", out);
 	EACH (stage, list(simulation, "stages"))
 		if (num(stage, "end_ms") > 0)
 			(void)fprintf(out, "  %-12s from %s to %s\n", str(stage, "name"), span(num(stage, "begin_ms"), begin), span(num(stage, "end_ms"), end));
@@ -277,13 +286,19 @@ static void render_simulation(FILE *out, struct json_object *simulation)
 	(void)fprintf(out, "  %" PRId64 " windows: median %s, longest %s; the longest ones:\n", num(windows, "n"), span(num(windows, "median_ms"), begin),
 		span(num(windows, "longest_ms"), end));
 	EACH (window, list(windows, "longest"))
-		(void)fprintf(out, "    %-24s %s for %" PRId64 " tenants\n", str(window, "name"), span(num(window, "ms"), end), num(window, "tenants"));
+		if (num(window, "tenants") > 0)
+			(void)fprintf(out, "    %-24s %s for %" PRId64 " tenants\n", str(window, "name"), span(num(window, "ms"), end), num(window, "tenants"));
+		else
+			(void)fprintf(out, "    %-24s %s\n", str(window, "name"), span(num(window, "ms"), end));
 }
 
 static void render_plan(FILE *out, struct json_object *params)
 {
 	struct json_object *simulation = NULL;
-	(void)fprintf(out, "plan %s  %" PRId64 " tenants\n", str(params, "hash"), num(params, "tenants"));
+	(void)fprintf(out, "plan %s", str(params, "hash"));
+	if (num(params, "tenants") > 0)
+		(void)fprintf(out, "  %" PRId64 " tenants", num(params, "tenants"));
+	(void)fputc('\n', out);
 	render_stages(out, params);
 	EACH (line, list(params, "text"))
 		(void)fprintf(out, "%s\n", json_object_get_string(line));

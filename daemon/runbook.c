@@ -245,7 +245,11 @@ static void unit_head(const struct by_hand *hand, uint32_t number)
 		step != NULL ? " at " : "", step != NULL ? step->name : "");
 	switch (urgency(r, u)) {
 	case TENANTS_DOWN:
-		(void)fprintf(hand->out, ", %u tenants DOWN since %s", r->rows[u->row].weight, at(rollout_wall(r, u->window_open_ms), buf));
+		if (r->rows[u->row].set == r->profile->set_tenants)
+			(void)fprintf(hand->out, ", %u tenants DOWN", r->rows[u->row].weight);
+		else
+			(void)fputs(", its window is open", hand->out);
+		(void)fprintf(hand->out, " since %s", at(rollout_wall(r, u->window_open_ms), buf));
 		break;
 	case NODE_OUT:
 		(void)fprintf(hand->out, ", %s is out of its balancer since %s", r->rows[u->row].name, at(u->since_ms, buf));

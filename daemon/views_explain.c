@@ -298,6 +298,7 @@ static struct json_object *commands(const struct story *story, const struct roll
 	struct json_object *array = json_object_new_array();
 	const struct unit *u = &r->units[unit];
 	struct why why = view_why_of(r, unit), wide = admit_rollout(r, true);
+	bool tenants = r->rows[u->row].set == r->profile->set_tenants;
 	bool down = (u->flags & UNIT_WINDOW) != 0, failed = u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN || u->state == UNIT_PARKED;
 	if (rollout_is_over(r)) {
 		if (why.kind != WHY_NONE)
@@ -308,7 +309,7 @@ static struct json_object *commands(const struct story *story, const struct roll
 	if (why.kind != WHY_NONE && why_how(r, unit, &why, how, sizeof(how))[0] != '\0')
 		add_string(array, "%s", how);
 	add_verb(array, r, unit, UNIT_EV_RETRY, "retry", "after mending the cause");
-	add_verb(array, r, unit, UNIT_EV_PARK, "park", down ? "go on without it; its tenants stay DOWN" : "go on without it");
+	add_verb(array, r, unit, UNIT_EV_PARK, "park", !down ? "go on without it" : tenants ? "go on without it; its tenants stay DOWN" : "go on without it; its window stays open");
 	add_verb(array, r, unit, UNIT_EV_SKIP, "skip", "leave it out");
 	if (fence_is_legal(r, unit, how, sizeof(how)) && !r->facts.rows[u->row].up)
 		add_string(array, "upgctl fence %s    keep its node out until it is back, and go on", rollout_unit_name(r, unit, how, sizeof(how)));

@@ -268,7 +268,7 @@ static void add_text(struct json_object *object, const struct record *rec)
 {
 	if (rec->text == NULL)
 		return;
-	const char *end = rec->kind == RECORD_START ? strstr(rec->text, "\n\n") : NULL;
+	const char *end = rec->kind != RECORD_START ? NULL : rec->text[0] == '\n' ? rec->text : strstr(rec->text, "\n\n");
 	size_t len = end != NULL ? (size_t)(end - rec->text) : strlen(rec->text);
 	char *text = memory_need(strndup(rec->text, len));
 	add_clean(object, "text", text, VIEWS_TEXT_MAX);

@@ -268,7 +268,8 @@ static struct json_object *windows_json(const struct view_planner *planner)
 		struct json_object *window = json_object_new_object();
 		json_add_str(window, "name", row_named(planner, result->windows[i].row, name, sizeof(name)));
 		json_add_int(window, "ms", (int64_t)result->windows[i].ms);
-		json_add_int(window, "tenants", result->windows[i].weight);
+		bool tenants = result->windows[i].row != REHEARSE_CLUSTER && planner->rows[result->windows[i].row].set == planner->job->profile->set_tenants;
+		json_add_int(window, "tenants", tenants ? result->windows[i].weight : 0);
 		json_object_array_add(longest, window);
 	}
 	json_add(object, "longest", longest);
@@ -325,10 +326,11 @@ static void on_rehearsed(void *arg, int fd, unsigned mask)
 	struct view_planner *planner = arg;
 	struct view_job *job = planner->job;
 	const struct rehearse_result *result = &planner->result;
-	char *line;
+	char *line, tenants[60] = "";
 	(void)pthread_join(planner->thread, NULL);
-	if (asprintf(&line, "rehearsed: %u actions; at most %u nodes out and %" PRId64 " tenants down at once; %s", result->actions, result->most_out,
-		result->most_down, result->reaches_end ? "reaches its end" : "does NOT reach its end") < 0)
+	if (job->profile->set_tenants >= 0)
+		(void)snprintf(tenants, sizeof(tenants), " and %" PRId64 " tenants down", result->most_down);
+	if (asprintf(&line, "rehearsed: %u actions; at most %u nodes out%s at once; %s", result->actions, result->most_out, tenants, result->reaches_end ? "reaches its end" : "does NOT reach its end") < 0)
 		abort();
 	add_string(planner->text, line);
 	if (!result->reaches_end || result->problem[0] != '\0')

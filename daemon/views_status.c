@@ -62,7 +62,7 @@ static void progress(FILE *out, const struct rollout *r, uint8_t s, const char *
 static void counts_shown(FILE *out, const struct rollout *r)
 {
 	bool any = false;
-	for (int pass = 0; pass < 2; pass++) {
+	for (int pass = 0; pass < 2 && r->profile->set_tenants >= 0; pass++) {
 		for (uint8_t s = 0; s < r->profile->n_stages; s++) {
 			const struct stage *stage = &r->profile->stages[s];
 			if (!(pass == 0 ? stage->takes_out : stage->has_window && !stage->takes_out))
@@ -75,8 +75,9 @@ static void counts_shown(FILE *out, const struct rollout *r)
 			break;
 		}
 	}
-	for (uint8_t s = 0; s < r->profile->n_stages && !any; s++)
-		progress(out, r, s, r->profile->stages[s].name);
+	for (uint8_t s = 0; s < r->profile->n_stages && !any; s++) /* a way of steps, not two fleets with tenants in between */
+		if (r->n_order[s] > 0)
+			progress(out, r, s, r->profile->stages[s].name);
 }
 
 static char *first_line(const struct rollout *r, const char *waits)
@@ -92,7 +93,8 @@ static char *first_line(const struct rollout *r, const char *waits)
 	if (r->profile->plan >= 0)
 		(void)fprintf(out, " (plan %s)", r->profile->plans[r->profile->plan].name);
 	counts_shown(out, r);
-	(void)fprintf(out, " down %s tenants", view_number(facts_tenants_down(r), number));
+	if (r->profile->set_tenants >= 0)
+		(void)fprintf(out, " down %s tenants", view_number(facts_tenants_down(r), number));
 	int64_t until = rollout_is_over(r) ? r->ended_ms : loop_wall_ms();
 	(void)fprintf(out, " elapsed %s waits: %s", view_span(until - r->started_ms, span), waits);
 	(void)fclose(out);
@@ -137,7 +139,7 @@ static struct json_object *fleet(const struct rollout *r, uint8_t class_, bool *
 static struct json_object *fleets(const struct rollout *r)
 {
 	struct json_object *array = json_object_new_array();
-	for (uint8_t c = 1; c < r->profile->n_classes; c++) {
+	for (uint8_t c = 1; c < r->profile->n_classes && (r->profile->set_node >= 0 || r->profile->set_tenants >= 0); c++) {
 		bool empty;
 		struct json_object *object = fleet(r, c, &empty);
 		if (empty && c > CLASS_NEW)

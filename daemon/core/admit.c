@@ -276,8 +276,9 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 	const struct fact_row *fact = &r->facts.rows[u->row];
 	rec->value = facts_weight(r, u->row);
 	rec->code = fact->known ? fact->class_ : r->rows[u->row].class_;
-	rec->text = out_text(out, "under way %u of %u, tenants down %" PRId64, usage->total + 1,
-		stage->total != 0 ? stage->total : 1, facts_tenants_down(r));
+	rec->text = out_text(out, "under way %u of %u", usage->total + 1, stage->total != 0 ? stage->total : 1);
+	if (r->profile->set_tenants >= 0)
+		rec->text = out_text(out, "%s, tenants down %" PRId64, rec->text, facts_tenants_down(r));
 	out_commit(r, out, rec);
 	r->live[unit] = (struct live){ 0 };
 }

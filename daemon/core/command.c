@@ -45,6 +45,10 @@ static void pause(struct rollout *r, struct out *out, const struct event *ev)
 		return;
 	}
 	record_person(r, out, RECORD_PAUSE, ev);
+	if (now && r->profile->set_tenants < 0) {
+		answer(out, 0, "pause --now: %u windows stay open until resume", windows_open(r));
+		return;
+	}
 	if (now) {
 		answer(out, 0, "pause --now: %u windows stay open, %" PRId64 " tenants stay DOWN until resume", windows_open(r), facts_tenants_down(r));
 		return;
@@ -158,7 +162,7 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	}
 	if (event == UNIT_EV_SKIP && (r->live[ev->unit].busy == BUSY_GATE))
 		r->live[ev->unit].busy = BUSY_NO;
-	uint32_t tenants = r->rows[u->row].weight;
+	uint32_t tenants = r->rows[u->row].set == r->profile->set_tenants ? r->rows[u->row].weight : 0;
 	bool down = (u->flags & UNIT_WINDOW) != 0;
 	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
 		return;

@@ -185,7 +185,7 @@ int64_t facts_tenants_down(const struct rollout *r)
 {
 	int64_t down = 0;
 	for (uint32_t i = 0; i < r->n_units; i++)
-		if ((r->units[i].flags & UNIT_WINDOW) != 0)
+		if ((r->units[i].flags & UNIT_WINDOW) != 0 && r->rows[r->units[i].row].set == r->profile->set_tenants)
 			down += r->rows[r->units[i].row].weight;
 	return down;
 }

@@ -199,3 +199,35 @@ def test_checks_are_asked_of_each_row_with_work(make_lab):
 	(lab.dir / "quiet").write_text("yes\n")
 	errors = [f["text"] for f in lab.upgctl("check", *to, json=True, codes=(1,))["findings"] if f["subject"] == "cluster"]
 	assert errors == ["fresh: no new node is up to be asked"], "who cannot be asked has not said yes"
+
+
+ONE = """language = 1; profile = "one";
+params = { to = { type = "version"; default = "2.0"; }; };
+sets = { edge = { from = "path"; probe = "level"; to = "${param.to}"; edges = ( { from = "1.0"; to = "2.0"; } ); }; };
+probes = { level = { run = [ "cat", "LAB/level" ]; on = "local"; }; there = { run = [ "cat", "LAB/level" ]; on = "local"; equals = "${edge.name}"; }; };
+stages = ( { name = "climb"; for = "edge"; where = [ "old" ]; order = "path"; steps = (
+		{ name = "shut"; run = [ "touch", "LAB/shut" ]; on = "local"; resolve = "rerun"; window = "open"; takes = "1m"; undo = { run = [ "rm", "LAB/shut" ]; }; },
+		{ name = "step"; run = [ "sh", "-c", "test -e LAB/go && echo ${edge.name} >LAB/level" ]; on = "local"; resolve = "rerun"; verify = [ "there" ]; takes = "5m"; on_failure = "hold"; undo = "none"; },
+		{ name = "open"; run = [ "rm", "LAB/shut" ]; on = "local"; resolve = "rerun"; window = "close"; undo = "none"; } ); },
+	{ name = "end"; for = "cluster"; after = [ "climb" ]; steps = ( { name = "said"; run = [ "true" ]; on = "local"; resolve = "rerun"; } ); } );
+"""
+
+
+def test_without_fleets_tenants_or_balancers_nothing_speaks_of_them(make_lab):
+	ways = Ways(make_lab(nodes=1, bare=True))
+	lab = ways.lab
+	ways.level("1.0")
+	ways.start_upgd(ONE)
+	simulated = ways.text("plan", "--simulate")
+	assert "reaches its end" in simulated and "ends after 6m" in simulated and "1 windows: median 6m" in simulated
+	lab.upgctl("start")
+	lab.wait_until(lambda: lab.units("climb")["climb/2.0"]["state"] == "failed", 20, "the step has failed")
+	failed = [simulated, lab.upgctl("status", codes=None), ways.text("explain", "climb/2.0"), lab.upgctl("list", codes=None), lab.upgctl("check", codes=(1,))]
+	assert "run 1 HELD one 2.0 climb 0/1 (1 failed) end 0/1 elapsed" in failed[1] and "window open" in failed[1]
+	(lab.dir / "go").touch()
+	failed += [ways.text("retry", "climb/2.0")]
+	lab.wait_for_state("done")
+	failed += [ways.text("status"), ways.text("plan"), ways.text("history"), ways.text("log")]
+	words = [line for text in failed for line in text.splitlines() for word in ("tenant", "schema", "capacity", " null", "(null)") if word in line]
+	assert not words
+	assert "climb        0 of edge" in failed[7] and "reaches its end" in failed[7], "nothing left to do, and that is fine"
