@@ -39,6 +39,24 @@ static bool waits_for(const struct rollout *r, uint32_t on, uint32_t unit)
 	return (stage->needs & bit) != 0 || ((stage->same & bit) != 0 && r->units[on].row == r->units[unit].row);
 }
 
+/* All stages that come before this one, however far. */
+static uint32_t stands_on(const struct rollout *r, uint8_t stage)
+{
+	uint32_t bits = 1u << stage, before = 0;
+	while (bits != before) {
+		before = bits;
+		for (uint8_t s = 0; s < r->profile->n_stages; s++)
+			if ((bits & 1u << s) != 0)
+				bits |= r->profile->stages[s].needs;
+	}
+	return bits & ~(1u << stage);
+}
+
+static bool stands_on_it(const struct rollout *r, uint32_t unit, uint32_t on)
+{
+	return waits_for(r, unit, on) || (stands_on(r, r->units[unit].stage) & 1u << r->units[on].stage) != 0;
+}
+
 static void order_do(struct world *w, const struct rollout *r, uint32_t unit, uint16_t step)
 {
 	char a[256], b[256];
@@ -69,7 +87,7 @@ static void order_undo(struct world *w, const struct rollout *r, uint32_t unit, 
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		bool is_theirs = u->state == UNIT_PARKED || (u->flags & UNIT_STAYS) != 0;
-		for (uint16_t k = 0; waits_for(r, i, unit) && !is_theirs && k < rollout_stage(r, u)->n_steps; k++) {
+		for (uint16_t k = 0; i != unit && !is_theirs && stands_on_it(r, i, unit) && k < rollout_stage(r, u)->n_steps; k++) {
 			const struct step *s = &rollout_stage(r, u)->steps[k];
 			if (plain_applied(w, i, k) && !plain_step(w, i, k)->haunted && (s->has_undo || s->pivot))
 				world_broken(w, "order: %s is undone under %s", what(r, unit, step, a, sizeof(a)), what(r, i, k, b, sizeof(b)));
