@@ -43,11 +43,50 @@ static bool has_something(const struct stage *stage, const struct unit *u)
 	return false;
 }
 
-/* A finished unit that is to be taken back: no pivot, something to undo, and every undo of it legal now. */
-static bool should_turn(const struct rollout *r, const struct unit *u)
+/* All stages that these come after, however far; order: those too that they only follow, not need. */
+static uint32_t before(const struct rollout *r, uint32_t bits, bool order)
+{
+	uint32_t last = 0;
+	while (bits != last) {
+		last = bits;
+		for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+			const struct stage *stage = &r->profile->stages[s];
+			if ((last & 1u << s) != 0)
+				bits |= stage->needs | (order ? stage->after | stage->same : 0);
+		}
+	}
+	return bits;
+}
+
+/* Stages that something past its pivot needs: no dump is restored under a node on which users are again. */
+static uint32_t under_pivots(const struct rollout *r)
+{
+	uint32_t needs = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if ((r->units[i].flags & UNIT_PIVOT) != 0)
+			needs |= rollout_stage(r, &r->units[i])->needs;
+	return before(r, needs, false);
+}
+
+/* Where an undo of it has floors of its own, those say when it may go: the author has thought of it. */
+static bool carries_a_pivot(const struct rollout *r, const struct unit *u, uint32_t under)
 {
 	const struct stage *stage = rollout_stage(r, u);
-	if (u->state != UNIT_DONE || (u->flags & UNIT_PIVOT) != 0)
+	bool carries = (under & 1u << u->stage) != 0;
+	for (size_t i = 0; i < stage->n_steps; i++)
+		if (stage->steps[i].n_undo_while > 0)
+			return false;
+	for (uint8_t s = 0; s < r->profile->n_stages && !carries; s++)
+		if ((r->profile->stages[s].same & 1u << u->stage) != 0 && r->profile->stages[s].set == stage->set)
+			carries = (r->units[r->unit_of[s][r->rows[u->row].rank]].flags & UNIT_PIVOT) != 0;
+	return carries;
+}
+
+/* A finished unit that is to be taken back: no pivot, none that stands on it, something to undo, and every undo of it legal now. */
+static bool should_turn(const struct rollout *r, const struct unit *u, uint32_t under)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	if (u->state != UNIT_DONE || (u->flags & UNIT_PIVOT) != 0 || carries_a_pivot(r, u, under))
 		return false;
 	for (size_t i = 0; i < stage->n_steps; i++) {
 		const struct step *step = &stage->steps[i];
@@ -74,13 +113,26 @@ bool back_turn_failed(struct rollout *r, struct out *out)
 	return moved;
 }
 
-/* Later stages first, all of one before the next. */
+static bool any_turns(const struct rollout *r, uint8_t stage, uint32_t under)
+{
+	for (uint32_t k = 0; k < r->n_order[stage]; k++)
+		if (should_turn(r, &r->units[r->order[stage][k]], under))
+			return true;
+	return false;
+}
+
+/* What comes later first, wherever it is written; all of one stage before the next. */
 bool back_turn_done(struct rollout *r, struct out *out)
 {
+	uint32_t turning = 0, under = under_pivots(r);
+	for (uint8_t s = 0; s < r->profile->n_stages; s++)
+		turning |= any_turns(r, s, under) ? 1u << s : 0;
 	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--) {
-		bool moved = false;
-		for (uint32_t k = 0; k < r->n_order[s]; k++)
-			if (should_turn(r, &r->units[r->order[s][k]]))
+		bool moved = false, is_under = false;
+		for (uint8_t t = 0; t < r->profile->n_stages; t++)
+			is_under |= t != s && (turning & 1u << t) != 0 && (before(r, 1u << t, true) & 1u << s) != 0;
+		for (uint32_t k = 0; k < r->n_order[s] && !is_under; k++)
+			if (should_turn(r, &r->units[r->order[s][k]], under))
 				moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, back_word(r, out));
 		if (moved)
 			return true;

@@ -27,13 +27,19 @@ static bool same_list(char *const *a, char *const *b)
 	return (a == NULL || a[i] == NULL) && (b == NULL || b[i] == NULL);
 }
 
-/* It asks what the class probe asks, and expects that it is as this text says. */
-static bool expects(const struct profile *p, const struct set *set, int probe, const char *text)
+/* It asks what the set's own probe asks. */
+static bool asks_class(const struct profile *p, const struct set *set, int probe)
 {
 	int index = set->class_probe != NULL ? profile_probe(p, set->class_probe) : -1;
 	const struct probe *a = &p->probes[probe], *b = index >= 0 ? &p->probes[index] : NULL;
-	return b != NULL && a->kind == b->kind && same_text(a->target, b->target) && same_text(a->query, b->query) && same_list(a->args, b->args) &&
-		(a->expect == EXPECT_MATCH || a->expect == EXPECT_EQUALS) && strstr(a->expected, text) != NULL;
+	return b != NULL && a->kind == b->kind && same_text(a->target, b->target) && same_text(a->query, b->query) && same_list(a->args, b->args);
+}
+
+/* And expects that it is as this text says. */
+static bool expects(const struct profile *p, const struct set *set, int probe, const char *text)
+{
+	const struct probe *a = &p->probes[probe];
+	return asks_class(p, set, probe) && (a->expect == EXPECT_MATCH || a->expect == EXPECT_EQUALS) && strstr(a->expected, text) != NULL;
 }
 
 static bool makes_new(const struct profile *p, const struct set *set, const struct step *step)
@@ -265,14 +271,19 @@ static bool set_server(struct world *w, const struct rollout *r, const struct un
 	return true;
 }
 
-/* What was done after it, outside of the nodes, and cannot be undone by itself is gone with it. */
+static bool is_local(const struct step *step)
+{
+	return step->act.kind == ACTION_RUN && step->n_on == 1 && step->on[0] == LANE_ON_LOCAL;
+}
+
+/* What was done to the databases after it, and cannot be undone by itself, is gone with it. */
 static void restored(struct world *w, const struct rollout *r, uint32_t unit, uint16_t step)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct stage *stage = rollout_stage(r, &r->units[i]);
-		bool is_later = stage > rollout_stage(r, &r->units[unit]);
-		for (uint16_t k = 0; k < stage->n_steps && world_node(w, r, r->units[i].row) == NULL; k++)
-			if ((is_later || (i == unit && k > step)) && stage->steps[k].act.kind == ACTION_RUN && !stage->steps[k].has_undo)
+		bool is_later = i != unit && plain_stands_on(r, i, unit);
+		for (uint16_t k = 0; k < stage->n_steps; k++)
+			if ((is_later || (i == unit && k > step)) && is_local(&stage->steps[k]) && !stage->steps[k].has_undo)
 				*plain_step(w, i, k) = (struct plain_step){ 0 };
 	}
 }
@@ -289,7 +300,7 @@ bool plain_act(struct world *w, const struct rollout *r, const struct unit *u, c
 	bool haunted = w->plain->ghostly || done->haunted;
 	uint16_t times = dir == DIR_UNDO ? 0 : (uint16_t)(done->times + 1);
 	*done = (struct plain_step){ .applied = dir != DIR_UNDO, .haunted = haunted, .times = times };
-	if (dir == DIR_UNDO && act->kind == ACTION_RUN && world_node(w, r, u->row) == NULL)
+	if (dir == DIR_UNDO && is_local(step))
 		restored(w, r, unit, at);
 	return true;
 }
@@ -315,6 +326,19 @@ void plain_ghost(struct world *w, bool begins)
 void plain_deny(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
 {
 	step_of(w, r, u, step)->denied = true;
+}
+
+void plain_moot(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
+{
+	step_of(w, r, u, step)->applied = false;
+}
+
+void plain_retry(struct world *w, const struct rollout *r, uint32_t unit)
+{
+	for (uint32_t i = 0; i < r->n_units; i++)
+		for (uint16_t k = 0; k < PROFILE_STEPS_MAX; k++)
+			if (r->back != BACK_NO ? r->profile->sets[r->rows[r->units[i].row].set].from != SET_PATH : i == unit && k == r->units[i].step)
+				plain_step(w, i, k)->denied = true;
 }
 
 void plain_blame(struct world *w, uint16_t trouble)
@@ -348,16 +372,31 @@ static bool asks_level(const struct profile *p, const struct row *row, const cha
 	return set->from == SET_PATH && expects(p, set, profile_probe(p, probe), name);
 }
 
+/* The level that was seen at first is there: of the first way, and of a later one only where that has not begun. */
+static bool is_as_before(const struct world *w, const struct rollout *r, const char *probe, bool *asked)
+{
+	for (uint8_t s = 0; s < r->profile->n_sets; s++) {
+		int index = profile_probe(r->profile, probe);
+		if (r->profile->sets[s].from != SET_PATH || r->profile->probes[index].expect != EXPECT_SAME_AS || !asks_class(r->profile, &r->profile->sets[s], index))
+			continue;
+		*asked = true;
+		return plain_level(w, r, s) == 0;
+	}
+	return true;
+}
+
 bool plain_probe(const struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, enum asked asked, const char *probe)
 {
 	if (asked == ASKED_BEFORE || step == NULL)
 		return true;
 	const struct plain_step *done = step_of(w, r, u, step);
+	bool is_level = false, before;
 	switch (asked) {
 	case ASKED_ORPHANS:
 		return !is_busy(w, done);
 	case ASKED_UNDONE:
-		return !plain_acts(step) || !applied(w, done);
+		before = is_as_before(w, r, probe, &is_level);
+		return is_level ? before : !plain_acts(step) || !applied(w, done);
 	case ASKED_BEFORE:
 	case ASKED_DONE:
 		break;

@@ -47,7 +47,11 @@ uint64_t plain_digest(const struct world *world);
 /* Its client is gone, it may be done at any time; what is done until the end of this is. */
 void plain_haunt(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 void plain_ghost(struct world *world, bool begins);
-/* It was said to have failed, whatever it did; or a person said that it is to be done once more. */
+/* There is nothing of it to undo: what it did is no matter. */
+void plain_moot(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
+/* A person says: once more; at rest of all. */
+void plain_retry(struct world *world, const struct rollout *r, uint32_t unit);
+/* It was said to have failed, whatever it did. */
 void plain_deny(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 
 /* What became of a step. */
@@ -59,6 +63,7 @@ enum server_state plain_server(const struct world *world, const struct rollout *
 uint32_t plain_level(const struct world *world, const struct rollout *r, uint8_t set); /* edges gone */
 
 /* plain_judge.c */
+bool plain_stands_on(const struct rollout *r, uint32_t unit, uint32_t on); /* however far */
 void plain_order(struct world *world, const struct rollout *r, uint32_t unit, uint16_t step, uint8_t dir); /* may this be done now? */
 void plain_check(struct world *world, const struct rollout *r);
 void plain_check_done(struct world *world, const struct rollout *r);

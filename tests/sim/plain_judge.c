@@ -52,7 +52,7 @@ static uint32_t stands_on(const struct rollout *r, uint8_t stage)
 	return bits & ~(1u << stage);
 }
 
-static bool stands_on_it(const struct rollout *r, uint32_t unit, uint32_t on)
+bool plain_stands_on(const struct rollout *r, uint32_t unit, uint32_t on)
 {
 	return waits_for(r, unit, on) || (stands_on(r, r->units[unit].stage) & 1u << r->units[on].stage) != 0;
 }
@@ -87,7 +87,7 @@ static void order_undo(struct world *w, const struct rollout *r, uint32_t unit, 
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		bool is_theirs = u->state == UNIT_PARKED || (u->flags & UNIT_STAYS) != 0;
-		for (uint16_t k = 0; i != unit && !is_theirs && stands_on_it(r, i, unit) && k < rollout_stage(r, u)->n_steps; k++) {
+		for (uint16_t k = 0; i != unit && !is_theirs && plain_stands_on(r, i, unit) && k < rollout_stage(r, u)->n_steps; k++) {
 			const struct step *s = &rollout_stage(r, u)->steps[k];
 			if (plain_applied(w, i, k) && !plain_step(w, i, k)->haunted && (s->has_undo || s->pivot))
 				world_broken(w, "order: %s is undone under %s", what(r, unit, step, a, sizeof(a)), what(r, i, k, b, sizeof(b)));
@@ -163,12 +163,17 @@ void plain_check(struct world *w, const struct rollout *r)
 
 /* ---- at the end ---- */
 
-/* What was done before a pivot elsewhere stays, where its undo says so. */
-static bool stays_by_floor(const struct rollout *r, const struct unit *u)
+/* What was done before a pivot elsewhere stays: where its undo says so, and under that pivot. */
+static bool stays(const struct rollout *r, const struct unit *u)
 {
 	const struct stage *stage = rollout_stage(r, u);
-	for (size_t k = 0; k < stage->n_steps && u->state == UNIT_DONE && r->state == ROLLOUT_ABORTED; k++)
+	if (u->state != UNIT_DONE || r->state == ROLLOUT_DONE)
+		return false;
+	for (size_t k = 0; k < stage->n_steps; k++)
 		if (stage->steps[k].n_undo_while > 0)
+			return true;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if ((r->units[i].flags & UNIT_PIVOT) != 0 && plain_stands_on(r, i, (uint32_t)(u - r->units)))
 			return true;
 	return false;
 }
@@ -183,7 +188,7 @@ static void check_servers(struct world *w, const struct rollout *r, const char *
 			bool stands = false; /* a person said that it may be as it is */
 			for (uint32_t i = 0; i < r->n_units; i++)
 				stands |= r->units[i].row == row && (r->units[i].state == UNIT_PARKED || r->units[i].state == UNIT_FENCED || r->units[i].state == UNIT_SKIPPED ||
-					r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN || (r->units[i].flags & UNIT_STAYS) != 0 || stays_by_floor(r, &r->units[i]));
+					r->units[i].state == UNIT_FAILED || r->units[i].state == UNIT_UNCERTAIN || (r->units[i].flags & UNIT_STAYS) != 0 || stays(r, &r->units[i]));
 			for (int p = 0; p < WORLD_PROCESSES && !stands; p++) {
 				if (w->hand[b][p][n] || w->now < w->forgot_until[b][p])
 					continue;
@@ -207,14 +212,10 @@ void plain_check_done(struct world *w, const struct rollout *r)
 	check_servers(w, r, "done");
 }
 
-/* A finished unit is taken back unless what it waits for says no, or there is nothing to take back. */
 static bool should_be_undone(const struct rollout *r, const struct unit *u)
 {
-	const struct stage *stage = rollout_stage(r, u);
 	bool left = u->state == UNIT_UNDONE || u->state == UNIT_WAITING || u->state == UNIT_DONE;
-	for (size_t k = 0; k < stage->n_steps && u->state == UNIT_DONE; k++)
-		left &= stage->steps[k].n_undo_while == 0;
-	return left && (u->flags & (UNIT_PIVOT | UNIT_STAYS)) == 0;
+	return left && !stays(r, u) && (u->flags & (UNIT_PIVOT | UNIT_STAYS)) == 0;
 }
 
 void plain_check_aborted(struct world *w, const struct rollout *r)

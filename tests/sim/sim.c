@@ -538,8 +538,8 @@ void sim_command(struct sim *s, enum command_verb verb, const char *unit)
 		world_seen(&s->world, -1);
 	if (verb == COMMAND_RETRY && ev.unit < r->n_units && r->units[ev.unit].state != UNIT_RUNNING && world_schema(&s->world, r, r->units[ev.unit].row) != NULL)
 		world_seen(&s->world, (int32_t)r->rows[r->units[ev.unit].row].rank);
-	if (verb == COMMAND_RETRY && ev.unit < r->n_units && s->world.plain != NULL && rollout_step(r, &r->units[ev.unit]) != NULL)
-		plain_deny(&s->world, r, &r->units[ev.unit], rollout_step(r, &r->units[ev.unit]));
+	if (verb == COMMAND_RETRY && ev.unit < r->n_units && s->world.plain != NULL)
+		plain_retry(&s->world, r, ev.unit);
 	s->answer[0] = '\0';
 	engine_command(s->daemon->engine, &ev, NULL, on_answered, s);
 }

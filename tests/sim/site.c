@@ -371,8 +371,12 @@ static enum result question_result(struct sim *s, const struct rollout *r, const
 	}
 	if (e->kind == EFFECT_ORPHANS)
 		return all_hold(s, r, e, step, ASKED_ORPHANS, &step->orphans, 1, which, cause);
-	if (e->dir == DIR_UNDO && e->kind == EFFECT_ASK)
-		return all_hold(s, r, e, step, ASKED_UNDONE, step->undo_unless, step->n_undo_unless, which, cause);
+	if (e->dir == DIR_UNDO && e->kind == EFFECT_ASK) {
+		enum result result = all_hold(s, r, e, step, ASKED_UNDONE, step->undo_unless, step->n_undo_unless, which, cause);
+		if (result == RESULT_OK && s->world.plain != NULL)
+			plain_moot(&s->world, r, &r->units[e->unit], step);
+		return result;
+	}
 	if (e->dir == DIR_UNDO)
 		return all_hold(s, r, e, step, ASKED_UNDONE, step->undo_verify, step->n_undo_verify, which, cause);
 	if ((e->kind == EFFECT_ASK || e->resolve) && step->n_done_when > 0)

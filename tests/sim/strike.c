@@ -357,6 +357,10 @@ void strike_person(struct sim *s)
 	approve_all(s, r);
 	stranded(s, r);
 	enable_by_hand(s, r);
+	if (r->back == BACK_REST && !rollout_is_over(r)) { /* as status says */
+		sim_command(s, COMMAND_RETRY, rollout_unit_name(r, r->back_unit, name, sizeof(name)));
+		return;
+	}
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		if (r->units[i].state != UNIT_FAILED && r->units[i].state != UNIT_UNCERTAIN)
 			continue;
