@@ -314,16 +314,17 @@ static bool is_answer(const struct probe *probe, const struct runner_result *res
 /* How it ended, and the end of what it printed. */
 static void answer_exit(struct probe_run *run, const struct runner_result *result)
 {
-	char what[40], why[200];
-	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out;
+	char how[40], what[400], why[200];
+	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out, *doc = run->probe->doc;
 	(void)snprintf(why, sizeof(why), "%.150s", out);
 	trim(why);
 	for (char *c = why; *c != '\0'; c++)
 		*c = *c == '\n' ? ' ' : *c;
 	if (result->signal != 0)
-		(void)snprintf(what, sizeof(what), "ended by signal %d", result->signal);
+		(void)snprintf(how, sizeof(how), "ended by signal %d", result->signal);
 	else
-		(void)snprintf(what, sizeof(what), "exit %d", result->exit_code);
+		(void)snprintf(how, sizeof(how), "exit %d", result->exit_code);
+	(void)snprintf(what, sizeof(what), doc != NULL ? "%s (%.300s)" : "%s", how, doc);
 	answer_none(run, judge_passing(run->options.bind.profile, result->out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
 }
 

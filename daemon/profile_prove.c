@@ -104,6 +104,7 @@ static void check_asked(const struct scope *s, const struct probe *probe)
 	check_list(s, probe->args);
 	check_list(s, probe->env);
 	check_text(s, probe->cwd);
+	check_text(s, probe->mend);
 }
 
 static void check_probe(const struct scope *outer, uint16_t index)

@@ -7,6 +7,7 @@ import pathlib
 import pytest
 
 from cloudreve.site import Cloudreve
+from procs import LabError
 
 # Of the state file's life: after a kill here a second run goes on by itself …
 SAFE = ("before-commit-2", "before-commit-6", "before-commit-7", "inside-8", "before-commit-9", "before-commit-15", "completed")
@@ -67,3 +68,76 @@ def test_a_migration_that_is_killed_at_any_point_is_completed(files, point):
 
 def records(site, kind):
 	return [r for r in site.upgctl("log", "--limit", 500, json=True)["records"] if r["kind"] == kind]
+
+
+def bad(site):
+	"""Everything that the tool does not ask, at once."""
+	site.write_v3_conf(salt="", name="other")
+	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_")
+	site.write_balancer(has_page=False)
+	site.binary("cloudreve_v4", "4.1.0")
+	(site.home / "migration_state.json").write_text("{}")
+	site.db.sql("DROP DATABASE v4; CREATE DATABASE v4 CHARACTER SET latin1; CREATE TABLE v4.somebodys (a int); SET GLOBAL default_storage_engine = MyISAM")
+	(site.dir / "backup").rmdir()
+
+
+def test_check_names_every_problem_of_a_bad_site_at_once_and_its_mend(files):
+	site = files(dirty=["json"], users=10)
+	bad(site)
+	found = [f for f in site.upgctl("check", json=True, codes=(1,))["findings"] if f["level"] == "error"]
+	assert {f["text"].split(":")[0] for f in found} == {"json", "innodb", "utf8mb4", "empty", "page", "dump_dir", "v4_name", "v4_prefix", "v4_charset", "salt",
+		"v3_name", "leftovers", "migrator"}
+	assert all(f["mend"] and "${" not in f["mend"] for f in found), found
+	assert "group 3: options" in next(f["text"] for f in found if f["text"].startswith("json"))
+	(site.home / "data/conf.ini").unlink()
+	assert any(f["text"].startswith("v4_conf") for f in site.upgctl("check", json=True, codes=(1,))["findings"])
+	with pytest.raises(LabError, match="to is 4.1.0 and should match"):
+		site.upgctl("plan", "--to", "4.1.0")
+	site.db.sql("UPDATE v3.cd_settings SET name = 'db_version_3.7.1' WHERE name LIKE 'db_version%'")
+	with pytest.raises(LabError, match="from is 3.7.1 and should match"):
+		site.upgctl("plan", "--to", "4.0.0")
+
+
+def test_plan_tells_what_is_lost_and_when_there_is_no_way_back(files):
+	plan = files(users=10).upgctl("plan", "--to", "4.0.0")
+	assert "ONE WAY from open on" in plan and "asks for approval: loss" in plan, plan
+
+
+def rests(site, *words):
+	"""Back on V3, which serves; waits for a person."""
+	def there():
+		return "it is back on the old version, and rests" in site.upgctl("status", codes=None)
+	site.wait_until(there, 60, "the rollout rests on V3")
+	text = site.upgctl("status", codes=None)
+	assert all(word in text for word in words), text
+	assert json.loads(site.remote("n1", "curl", "-s", f"http://127.0.0.1:{site.web}/api/v3/site/ping"))["data"] == site.version
+	assert (site.home / "cloudreve_v4").exists() and not (site.home / "cloudreve_v3").exists()
+	return text
+
+
+def test_who_starts_without_having_asked_is_stopped_before_anything_is_touched(files):
+	site = files(dirty=["json"], users=10)
+	user = site.user()
+	start(site)
+	text = site.wait_until(lambda: "json: 2 rows" in site.upgctl("explain", "upgrade/n1", codes=None) and site.upgctl("explain", "upgrade/n1", codes=None), 30, "it says why")
+	assert "group 3: options" in text
+	site.db.sql("UPDATE v3.cd_groups SET options = '{}' WHERE id = 3; DELETE FROM v3.cd_nodes WHERE id = 2")
+	assert user.words() == ["3.8.3"]
+	site.upgctl("retry", "upgrade/n1")
+	is_done(site)
+
+
+def test_a_migration_that_fails_for_good_goes_back_to_v3_and_begins_anew(files):
+	site = files(users=30)
+	user = site.user()
+	user.wait_for("3.8.3")
+	site.hook("migrate.fail.9", "no space left on device")
+	start(site)
+	print(rests(site))
+	user.wait_for("3.8.3")
+	site.hook("migrate.fail.9", None)
+	site.upgctl("retry", "upgrade/n1")
+	is_done(site)
+	user.wait_for("4.0.0")
+	user.leave()
+	assert user.words() == ["3.8.3", "maintenance", "3.8.3", "maintenance", "4.0.0"], user.told()
