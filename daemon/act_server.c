@@ -8,11 +8,13 @@
  *   - maint -> ready goes through drain: HAProxy calls a server UP the moment it leaves maint, before any check has passed. In drain checks
  *     run and nothing is sent; when check health is full again, ready.
  *   - Idle is seen twice, at least 50 ms apart, in all workers of all processes; without a master socket a reload makes it unknown for a while.
+ *   - Shedding is a round each second, between looks. What nobody can name, or nobody can end so, is shut down together after a while.
  *   - A state that was as wanted and is not any more, in the same process: a person did that. We do not fight, the step fails and says so.
  *   - Restore is compare-and-set, per process: only what still is as we set it goes back to what it was.
  */
 #include "act.h"
 
+#include "act_shed.h"
 #include "config.h"
 #include "io/haproxy.h"
 #include "io/loop.h"
@@ -25,7 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000, SHUT_MS = 5000 };
+enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000, SHUT_MS = 5000,
+	SHED_EVERY_MS = 1000, SHED_VAIN_MS = 30000 };
 
 struct process {
 	struct server *s;
@@ -49,6 +52,9 @@ struct server {
 	struct json_object *baseline; /* restore: owned; else NULL */
 	unsigned zeros;
 	uint64_t idle_until;         /* boot ms; 0: not yet waiting for it */
+	struct act_shed *shedding;
+	uint64_t shed_at, shed_last; /* boot ms: the next round, 0: not yet; one last ended something */
+	unsigned shed_sessions;      /* ended so far */
 	uint64_t shut_until;         /* boot ms; what is left was shut down, and is looked for until then; 0: it was not */
 	uint64_t away_since;         /* boot ms; 0: all answer */
 	const struct process *away;  /* one that does not */
@@ -64,8 +70,20 @@ static void server_cancel(struct flight *f)
 	struct server *s = f->work;
 	for (size_t i = 0; i < s->n; i++)
 		site_call_cancel(s->processes[i].call);
+	act_shed_cancel(s->shedding);
 	json_putp(&s->baseline);
 	free(s);
+}
+
+static unsigned sessions_left(const struct server *s, bool *unknown)
+{
+	unsigned sessions = 0;
+	*unknown = false;
+	for (size_t i = 0; i < s->n; i++) {
+		sessions += s->processes[i].sessions;
+		*unknown |= s->processes[i].old_unknown;
+	}
+	return sessions;
 }
 
 /* What nothing but the world ends: a process that is away, a server that does not come up, requests that do not end. */
@@ -73,20 +91,31 @@ static const char *server_trouble(struct flight *f, char *buf, size_t size)
 {
 	const struct server *s = f->work;
 	uint64_t now = loop_boot_ms();
-	unsigned sessions = 0;
-	bool unknown = false;
+	bool unknown;
+	unsigned sessions = sessions_left(s, &unknown);
 	buf[0] = '\0';
-	for (size_t i = 0; i < s->n; i++) {
-		sessions += s->processes[i].sessions;
-		unknown |= s->processes[i].old_unknown;
-	}
 	if (s->away_since != 0 && now - s->away_since > TROUBLE_MS)
 		(void)snprintf(buf, size, "balancer %s does not answer: %s", s->balancer, s->away->error);
 	else if (s->down_since != 0 && now - s->down_since > LOG_AFTER_MS)
 		(void)snprintf(buf, size, "%s is not up in balancer %s, which must see it healthy first", s->name, s->balancer);
-	else if (s->idle_until != 0 && s->shut_until == 0 && now > s->idle_until && s->zeros == 0)
+	else if (s->idle_until != 0 && s->shut_until == 0 && s->shed_at == 0 && now > s->idle_until && s->zeros == 0)
 		(void)snprintf(buf, size, "%u requests are still in flight to %s in balancer %s%s, and it is to be idle: end them, or wait", sessions, s->name,
 			s->balancer, unknown ? ", what old workers serve is unknown" : "");
+	return buf;
+}
+
+/* What goes as it should, and takes its time. */
+static const char *server_doing(struct flight *f, char *buf, size_t size)
+{
+	const struct server *s = f->work;
+	bool unknown;
+	unsigned sessions = sessions_left(s, &unknown);
+	buf[0] = '\0';
+	if (s->shed_at != 0)
+		(void)snprintf(buf, size, "shedding %u sessions a second, %u left%s", flight_action(f)->rate, sessions,
+			unknown ? ", and those of old workers" : "");
+	else if (s->idle_until != 0 && sessions > 0)
+		(void)snprintf(buf, size, "%u requests or sessions are in flight, and are waited for", sessions);
 	return buf;
 }
 
@@ -183,6 +212,35 @@ static void shutdown_rest(struct server *s, unsigned sessions)
 	}
 }
 
+static void on_shed(void *arg, unsigned ended, const char *error)
+{
+	struct server *s = arg;
+	s->shedding = NULL;
+	s->open--;
+	s->shed_sessions += ended;
+	if (ended > 0)
+		s->shed_last = loop_boot_ms();
+	if (error != NULL)
+		log_say(LOG_AT_INFO, "balancer %s: sessions of %s: %s", s->balancer, s->name, error);
+	again_in(s, IDLE_POLL_MS);
+}
+
+static void shed(struct server *s, unsigned sessions)
+{
+	uint64_t now = loop_boot_ms();
+	if (s->shed_at == 0)
+		s->shed_last = now;
+	if (sessions > 0 && now - s->shed_last > SHED_VAIN_MS) {
+		shutdown_rest(s, sessions);
+	} else if (sessions == 0 || now < s->shed_at) {
+		again_in(s, IDLE_POLL_MS);
+	} else {
+		s->shed_at = now + SHED_EVERY_MS;
+		s->open++;
+		s->shedding = act_shed_start(s->f->x->site, s->balancer, s->name, flight_action(s->f)->rate, on_shed, s);
+	}
+}
+
 /* ---- rounds ---- */
 
 /* What is to be done with one process: true if it is as it should be. */
@@ -249,13 +307,9 @@ static void restore_judge(struct process *p)
 static void idle_round(struct server *s)
 {
 	const struct action *action = flight_action(s->f);
-	unsigned sessions = 0;
-	bool unknown = false;
+	bool unknown;
+	unsigned sessions = sessions_left(s, &unknown);
 	uint64_t now = loop_boot_ms();
-	for (size_t i = 0; i < s->n; i++) {
-		sessions += s->processes[i].sessions;
-		unknown |= s->processes[i].old_unknown;
-	}
 	if (s->idle_until == 0)
 		s->idle_until = now + action->idle_ms;
 	if (s->shut_until != 0) {
@@ -264,11 +318,16 @@ static void idle_round(struct server *s)
 	}
 	s->zeros = sessions == 0 && !unknown ? s->zeros + 1 : 0;
 	if (s->zeros >= ZEROS) {
-		flight_answer(s->f, RESULT_OK, 0, "idle");
+		char text[80] = "idle";
+		if (s->shed_sessions > 0)
+			(void)snprintf(text, sizeof(text), "idle; %u sessions were ended, %u a second", s->shed_sessions, action->rate);
+		flight_answer(s->f, RESULT_OK, 0, text);
 	} else if (now < s->idle_until || action->then == UNTIL_HOLD || s->zeros > 0) {
 		again_in(s, IDLE_POLL_MS);
 	} else if (action->then == UNTIL_SHUTDOWN) {
 		shutdown_rest(s, sessions);
+	} else if (action->then == UNTIL_SHED) {
+		shed(s, sessions);
 	} else {
 		note(s, "%u sessions left%s", sessions, unknown ? ", and what old workers still serve is unknown" : "");
 		flight_answer(s->f, RESULT_OK, (int64_t)sessions, s->note);
@@ -368,6 +427,7 @@ void act_server(struct flight *f)
 	f->work = s;
 	f->cancel = server_cancel;
 	f->trouble = server_trouble;
+	f->doing = server_doing;
 	for (size_t i = 0; i < s->n; i++)
 		s->processes[i] = (struct process){ .s = s, .want = action->restore ? SERVER_UNKNOWN : (uint8_t)action->want };
 	if (action->restore)

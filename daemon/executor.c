@@ -421,6 +421,16 @@ const char *executor_trouble(const struct executor *x, uint32_t unit, char *buf,
 	return buf;
 }
 
+const char *executor_doing(const struct executor *x, uint32_t unit, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	for (struct flight *f = x->flights; f != NULL && buf[0] == '\0'; f = f->next) {
+		if (f->effect.kind == EFFECT_ACT && f->effect.unit == unit && f->doing != NULL)
+			(void)f->doing(f, buf, size);
+	}
+	return buf;
+}
+
 const char *executor_captures(const struct executor *x, uint32_t unit)
 {
 	return captures_text(&x->captures, unit);

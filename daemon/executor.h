@@ -36,5 +36,8 @@ const char *executor_stray(const struct executor *executor, size_t i);
 /* What is wrong with the waiting for the unit's action: no way to its host, and why. "": nothing. */
 const char *executor_trouble(const struct executor *executor, uint32_t unit, char *buf, size_t size);
 
+/* How far the unit's action is, where that can be told and nothing is wrong: "shedding 50 sessions a second, 340 left". Else "". */
+const char *executor_doing(const struct executor *executor, uint32_t unit, char *buf, size_t size);
+
 /* The captures of a unit as JSON, for show; NULL: none. Borrowed. */
 const char *executor_captures(const struct executor *executor, uint32_t unit);

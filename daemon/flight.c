@@ -129,6 +129,7 @@ static bool look_first(struct flight *f, int64_t value, const char *text)
 		f->cancel(f);
 	f->work = NULL;
 	f->trouble = NULL;
+	f->doing = NULL;
 	f->cancel = look_cancel;
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);
@@ -210,6 +211,7 @@ void flight_answer_later(struct flight *f, enum result result, const char *text)
 	later->work = f->work;
 	f->work = later;
 	f->trouble = NULL;
+	f->doing = NULL;
 	f->cancel = later_cancel;
 	if (f->timer != NULL)
 		loop_timer_free(f->timer);

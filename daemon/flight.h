@@ -40,6 +40,7 @@ struct flight {
 	void (*cancel)(struct flight *flight); /* ends what is open; frees work. NULL: nothing is */
 	void *work;                     /* of the part that carries it out */
 	const char *(*trouble)(struct flight *flight, char *buf, size_t size); /* what is wrong with the waiting, while work is its own; NULL: nothing ever is */
+	const char *(*doing)(struct flight *flight, char *buf, size_t size); /* how far it is, likewise; NULL: nobody can tell */
 	struct failure *failure;        /* owned: its answer, until the databases were looked at */
 	char *output;                   /* owned: the end of what its program printed, which failed; NULL: nothing */
 	uint8_t causes;                 /* rows of on_failure that fit what it printed */

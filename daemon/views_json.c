@@ -117,24 +117,37 @@ struct why view_why_of(const struct rollout *r, uint32_t unit)
 	return (struct why){ .kind = WHY_NONE };
 }
 
+/* Of one that is under way and that nothing holds. */
+static const char *why_active(const struct views *views, const struct rollout *r, uint32_t unit, char *buf, size_t size)
+{
+	char span[32];
+	const struct executor *executor = views->with.executor;
+	const struct live *live = &r->live[unit];
+	buf[0] = '\0';
+	if (executor != NULL && executor_trouble(executor, unit, buf, size)[0] != '\0')
+		return buf;
+	if (rollout_is_stalled(r, unit))
+		(void)snprintf(buf, size, "no progress for %s: %s; the work goes on and is waited for",
+			view_span((int64_t)(loop_boot_ms() - live->stalled_at), span), live->text);
+	else if (r->units[unit].state == UNIT_RUNNING && live->late)
+		(void)snprintf(buf, size, "over its time; the work goes on and is waited for");
+	else if (executor != NULL)
+		(void)executor_doing(executor, unit, buf, size);
+	return buf;
+}
+
 const char *view_why(const struct views *views, const struct rollout *r, uint32_t unit, char *buf, size_t size)
 {
 	buf[0] = '\0';
 	const struct unit *u = &r->units[unit];
 	struct why why = view_why_of(r, unit);
 	const char *reason = unit < views->n_reasons ? views->reasons[unit] : NULL;
+	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 	if (why.kind != WHY_NONE)
 		return why_text(r, unit, &why, buf, size);
-	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
-	if (active && views->with.executor != NULL && executor_trouble(views->with.executor, unit, buf, size)[0] != '\0')
+	if (active && why_active(views, r, unit, buf, size)[0] != '\0')
 		return buf;
-	if (active && rollout_is_stalled(r, unit)) {
-		char span[32];
-		(void)snprintf(buf, size, "no progress for %s: %s; the work goes on and is waited for",
-			view_span((int64_t)(loop_boot_ms() - r->live[unit].stalled_at), span), r->live[unit].text);
-	} else if (u->state == UNIT_RUNNING && r->live[unit].late)
-		(void)snprintf(buf, size, "over its time; the work goes on and is waited for");
-	else if (reason != NULL && u->state != UNIT_DONE)
+	if (reason != NULL && u->state != UNIT_DONE)
 		(void)snprintf(buf, size, "%s", reason);
 	return buf;
 }

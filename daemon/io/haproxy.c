@@ -16,6 +16,7 @@
 #include "haproxy.h"
 
 #include "haproxy_ask.h"
+#include "haproxy_shed.h"
 #include "loop.h"
 
 #include <errno.h>
@@ -395,15 +396,6 @@ static void add_waiter(struct job *job, struct waiter waiter)
 	job->waiters[job->n_waiters++] = waiter;
 }
 
-/* A blank or a semicolon in a name would be a second command. */
-static void check_name(struct job *job, const char *what, const char *name)
-{
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:";
-	size_t n = strlen(name);
-	if (n == 0 || n >= sizeof(((struct haproxy_server *)NULL)->name) || strspn(name, allowed) != n)
-		(void)fail_set(&job->refused, -EINVAL, "\"%.80s\" is no name of a HAProxy %s (letters, digits and _ - . : only)", name, what);
-}
-
 static void enqueue(struct haproxy *haproxy, struct job *job, struct waiter waiter)
 {
 	add_waiter(job, waiter);
@@ -433,7 +425,7 @@ void haproxy_snapshot(struct haproxy *haproxy, const char *backend, haproxy_snap
 	job->backend = strdup(backend);
 	if (job->backend == NULL)
 		abort();
-	check_name(job, "backend", backend);
+	(void)!haproxy_check_name("backend", backend, &job->refused);
 	enqueue(haproxy, job, waiter);
 }
 
@@ -443,8 +435,8 @@ static void command(struct haproxy *haproxy, const char *backend, const char *se
 	struct job *job = job_new();
 	if (asprintf(&job->line, "set severity-output number; %s %s/%s%s", verb, backend, server, rest) < 0)
 		abort();
-	check_name(job, "backend", backend);
-	check_name(job, "server", server);
+	if (haproxy_check_name("backend", backend, &job->refused) == 0)
+		(void)!haproxy_check_name("server", server, &job->refused);
 	enqueue(haproxy, job, waiter);
 }
 
@@ -461,4 +453,9 @@ void haproxy_shutdown_sessions(struct haproxy *haproxy, const char *backend, con
 	void *arg)
 {
 	command(haproxy, backend, server, "shutdown sessions server", "", (struct waiter){ .command = fn, .arg = arg });
+}
+
+struct haproxy_shed *haproxy_shed(struct haproxy *haproxy, const char *backend, const char *server, unsigned most, haproxy_shed_fn *fn, void *arg)
+{
+	return haproxy_shed_start(haproxy->loop, &haproxy->socket, haproxy->has_master ? &haproxy->master : NULL, backend, server, most, fn, arg);
 }

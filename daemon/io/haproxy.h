@@ -18,6 +18,8 @@
 struct loop;
 struct haproxy;
 
+enum { HAPROXY_SESS_MAX = 24 }; /* "0x" and a pointer */
+
 enum haproxy_want { HAPROXY_READY, HAPROXY_DRAIN, HAPROXY_MAINT };
 
 /* Bits of srv_admin_state in `show servers state`. */
@@ -69,6 +71,15 @@ void haproxy_snapshot(struct haproxy *haproxy, const char *backend, haproxy_snap
 void haproxy_set(struct haproxy *haproxy, const char *backend, const char *server, enum haproxy_want want, haproxy_command_fn *fn, void *arg);
 void haproxy_shutdown_sessions(struct haproxy *haproxy, const char *backend, const char *server, haproxy_command_fn *fn, void *arg);
 
+/*
+ * Ends at most `most` sessions of a server, in this process and in its old workers where there is a master socket: they are named by `show
+ * sess` and ended at once, one by one. A session that ends meanwhile needs no more. One callback, from the loop; beside the queue.
+ */
+struct haproxy_shed;
+typedef void haproxy_shed_fn(void *arg, unsigned ended, const char *error); /* error NULL: all that could be asked were */
+struct haproxy_shed *haproxy_shed(struct haproxy *haproxy, const char *backend, const char *server, unsigned most, haproxy_shed_fn *fn, void *arg);
+void haproxy_shed_cancel(struct haproxy_shed *shed); /* no callback after this; before the haproxy is freed; NULL is fine */
+
 /* Pure parsers, for tests and fuzzing. All take text with a NUL at text[len] and tolerate any bytes. */
 must_check int haproxy_parse_info(const char *text, size_t len, unsigned *pid, uint64_t *start_s, bool *stopping, struct fail *fail);
 must_check int haproxy_parse_state(const char *text, size_t len, const char *backend, struct haproxy_server *out, size_t max, size_t *n, struct fail *fail);
@@ -78,3 +89,13 @@ enum { HAPROXY_WORKER_GONE = 1 };
 must_check int haproxy_parse_old_stat(const char *text, size_t len, const char *backend, struct haproxy_server *servers, size_t n, struct fail *fail);
 must_check int haproxy_parse_proc(const char *text, size_t len, unsigned *old_pids, size_t max, size_t *n, struct fail *fail);
 must_check int haproxy_parse_set_reply(const char *text, size_t len, struct fail *fail);
+/*
+ * Of a `show sess`: what is left are the ids of the server's sessions, at most `most` of them, one a line, and what is no session's line. May be
+ * called again with more behind it. The other: the first of those ids, and the rest of the text behind it; 0: there is none; negative: a refusal.
+ */
+size_t haproxy_sieve_sess(char *text, size_t len, const char *backend, const char *server, size_t most);
+must_check int haproxy_next_sess(const char **text, size_t *len, char id[static HAPROXY_SESS_MAX], struct fail *fail);
+/* Of several `shutdown session`, how many were gone already. */
+must_check int haproxy_parse_shutdown(const char *text, size_t len, unsigned *gone, struct fail *fail);
+/* A blank or a semicolon in a name would be a second command. */
+must_check int haproxy_check_name(const char *what, const char *name, struct fail *fail);

@@ -21,6 +21,7 @@
 enum {
 	BUSY_RETRY_MS = 20, /* a Unix socket with a full backlog refuses at once instead of queueing */
 	FIRST_BUFFER = 16384,
+	TURN_MAX = 1 << 20,  /* read in one turn of the loop */
 };
 
 struct haproxy_ask {
@@ -39,6 +40,7 @@ struct haproxy_ask {
 	size_t len, max;
 	struct fail fail;
 	haproxy_ask_fn *fn;
+	haproxy_sieve_fn *sieve; /* NULL: all of it is wanted */
 	void *arg;
 };
 
@@ -182,16 +184,25 @@ static void fail_connect(struct haproxy_ask *ask, int error)
 		connect_hint(error));
 }
 
+static void make_room(struct haproxy_ask *ask)
+{
+	if (ask->max - ask->len >= 2)
+		return;
+	if (ask->sieve != NULL && ask->len > 0)
+		ask->len = ask->sieve(ask->arg, ask->reply, ask->len);
+	if (ask->max > 0 && ask->len <= ask->max / 2)
+		return;
+	ask->max = ask->max == 0 ? FIRST_BUFFER : ask->max * 2;
+	ask->reply = realloc(ask->reply, ask->max);
+	if (ask->reply == NULL)
+		abort();
+}
+
 /* Reads what is there. 0: more to come, 1: over, well or with ask->fail set. */
 static int read_some(struct haproxy_ask *ask)
 {
-	for (;;) {
-		if (ask->max - ask->len < 2) {
-			ask->max = ask->max == 0 ? FIRST_BUFFER : ask->max * 2;
-			ask->reply = realloc(ask->reply, ask->max);
-			if (ask->reply == NULL)
-				abort();
-		}
+	for (size_t got = 0; got < TURN_MAX;) {
+		make_room(ask);
 		ssize_t n = recv(ask->fd, ask->reply + ask->len, ask->max - ask->len - 1, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -202,7 +213,10 @@ static int read_some(struct haproxy_ask *ask)
 				ask->address->name, strerror(errno));
 			return 1;
 		}
+		got += (size_t)n;
 		ask->len += (size_t)n;
+		if (n == 0 && ask->sieve != NULL)
+			ask->len = ask->sieve(ask->arg, ask->reply, ask->len);
 		ask->reply[ask->len] = '\0';
 		if (n == 0)
 			return 1;
@@ -212,6 +226,7 @@ static int read_some(struct haproxy_ask *ask)
 			return 1;
 		}
 	}
+	return 0;
 }
 
 static void on_ready(void *arg, int fd, unsigned mask)
@@ -303,4 +318,9 @@ struct haproxy_ask *haproxy_ask_start(struct loop *loop, const struct haproxy_ad
 	loop_timer_set(ask->deadline, timeout_ms);
 	dial(ask);
 	return ask;
+}
+
+void haproxy_ask_sieve(struct haproxy_ask *ask, haproxy_sieve_fn *sieve)
+{
+	ask->sieve = sieve;
 }

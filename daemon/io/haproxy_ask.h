@@ -30,6 +30,10 @@ typedef void haproxy_ask_fn(void *arg, const char *reply, size_t len, const stru
 must_check int haproxy_address_init(struct haproxy_address *address, const char *text, struct fail *fail);
 void haproxy_address_done(struct haproxy_address *address);
 
+/* Of a long reply what is wanted: drops whole lines from text in place and gives what is left; the last line may not have come whole. */
+typedef size_t haproxy_sieve_fn(void *arg, char *text, size_t len);
+
 /* address must outlive the question. fn runs from the loop, never from inside this call. */
 struct haproxy_ask *haproxy_ask_start(struct loop *loop, const struct haproxy_address *address, const char *line, unsigned timeout_ms, haproxy_ask_fn *fn, void *arg);
+void haproxy_ask_sieve(struct haproxy_ask *ask, haproxy_sieve_fn *sieve); /* right after the start; its arg is that of fn */
 void haproxy_ask_cancel(struct haproxy_ask *ask); /* no callback after this; NULL is fine */

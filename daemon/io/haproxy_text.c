@@ -491,3 +491,88 @@ int haproxy_parse_set_reply(const char *text, size_t len, struct fail *fail)
 	}
 	return 0;
 }
+
+int haproxy_check_name(const char *what, const char *name, struct fail *fail)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:";
+	size_t n = strlen(name);
+	if (n > 0 && n < sizeof(((struct haproxy_server *)NULL)->name) && strspn(name, allowed) == n)
+		return 0;
+	return fail_set(fail, -EINVAL, "\"%.80s\" is no name of a HAProxy %s (letters, digits and _ - . : only)", name, what);
+}
+
+/* ---- sessions ---- */
+
+/* The length of "0x7f1234" at the beginning; 0: there is none. */
+static size_t sess_id(struct span line)
+{
+	size_t n = 2;
+	if (!starts(line, "0x"))
+		return 0;
+	while (n < line.len && strchr("0123456789abcdef", line.at[n]) != NULL && line.at[n] != '\0')
+		n++;
+	return n > 2 && n < HAPROXY_SESS_MAX ? n : 0;
+}
+
+/* The words go on from one release to the next; these two have been there since 1.5. */
+static bool sess_is_of(struct span line, const char *backend, const char *server)
+{
+	struct span word;
+	bool of_backend = false, of_server = false;
+	while (next_word(&line, &word)) {
+		of_backend |= starts(word, "be=") && equals((struct span){ word.at + 3, word.len - 3 }, backend);
+		of_server |= starts(word, "srv=") && equals((struct span){ word.at + 4, word.len - 4 }, server);
+	}
+	return of_backend && of_server;
+}
+
+size_t haproxy_sieve_sess(char *text, size_t len, const char *backend, const char *server, size_t most)
+{
+	struct span rest = { text, len }, line;
+	size_t kept = 0, n = 0;
+	while (rest.len > 0 && memchr(rest.at, '\n', rest.len) != NULL && next_line(&rest, &line)) {
+		size_t id = sess_id(line), keep = line.len;
+		bool was_kept = id > 0 && id == line.len;
+		if (id > 0 && line.len > id && line.at[id] == ':')
+			keep = sess_is_of(line, backend, server) ? id : 0;
+		if (keep == 0 || ((was_kept || keep == id) && ++n > most))
+			continue;
+		memmove(text + kept, line.at, keep);
+		kept += keep;
+		text[kept++] = '\n';
+	}
+	memmove(text + kept, rest.at, rest.len);
+	return kept + rest.len;
+}
+
+int haproxy_next_sess(const char **text, size_t *len, char id[static HAPROXY_SESS_MAX], struct fail *fail)
+{
+	struct span rest = { *text, *len }, line;
+	while (next_line(&rest, &line)) {
+		size_t n = sess_id(line);
+		if (line.len == 0)
+			continue;
+		if (n == 0 || n != line.len)
+			return odd_reply(line, "show sess", fail);
+		memcpy(id, line.at, n);
+		id[n] = '\0';
+		*text = rest.at;
+		*len = rest.len;
+		return 1;
+	}
+	return 0;
+}
+
+int haproxy_parse_shutdown(const char *text, size_t len, unsigned *gone, struct fail *fail)
+{
+	struct span rest = { text, len }, line;
+	if (len == 0)
+		return fail_set(fail, -EPIPE, "shutdown session: closed without an answer");
+	while (next_line(&rest, &line)) {
+		if (starts(line, "No such session"))
+			++*gone;
+		else if (line.len > 0)
+			return odd_reply(line, "shutdown session", fail);
+	}
+	return 0;
+}

@@ -150,6 +150,12 @@ const char *executor_trouble(const struct executor *executor, uint32_t unit, cha
 	return buf;
 }
 
+const char *executor_doing(const struct executor *executor, uint32_t unit, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s", unit % 3 == 1 ? "shedding 50 sessions a second, 340 left" : "");
+	return buf;
+}
+
 const char *executor_captures(const struct executor *executor, uint32_t unit)
 {
 	return unit % 2 == 0 ? "{\"before\":[1,2]}" : NULL;

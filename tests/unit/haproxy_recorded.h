@@ -115,3 +115,12 @@ static const char recorded_old_stat[] =
 	"be_ox,ox5,0,0,1,1,,1,0,0,,0,,0,0,0,0,no check,1,1,0,,,4,,,1,3,5,,1,,2,1,,1,,,,0,0,0,0,0,0,,,,0,0,0,,,,,1,,,0,0,0,0,,,,,,,,,,,,127.0.0.1:40041,,http,,,,,,,,0,1,0,,,0,,0,0,0,0,0,0,0,1,1,1,,,,-,0,0,0,,,,,,,,,,,,,,,,,,,,,,\n"
 	"be_ox,ox6,0,0,1,1,,1,0,0,,0,,0,0,0,0,UP,1,1,0,,,4,,,1,3,6,,1,be_ox/ox1,2,1,,1,,,,0,0,0,0,0,0,,,,0,0,0,,,,,1,,,0,0,0,0,,,,,,,,,,,,127.0.0.1:40041,,http,,,,,,,,0,1,0,,,0,,0,0,0,0,0,0,0,1,1,1,,,,-,0,0,0,,,,,,,,,,,,,,,,,,,,,,\n"
 	"\n";
+
+/* Of another one, in mode tcp: three sessions of im1, one of im2, and the one that asks. */
+static const char recorded_sess[] =
+	"0x560a33c53d30: proto=tcpv4 src=127.0.0.1:47920 fe=be_im be=be_im srv=im1 ts=00 epoch=0 age=0s calls=2 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=00h,rx=59m59s,wx=,ax=] rp[f=80008000h,i=0,an=00h,rx=59m59s,wx=,ax=] scf=[8,0h,fd=13] scb=[8,1h,fd=18] exp=1s rc=0 c_exp=\n"
+	"0x560a33d640f0: proto=tcpv4 src=127.0.0.1:47924 fe=be_im be=be_im srv=im2 ts=00 epoch=0 age=0s calls=2 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=00h,rx=59m59s,wx=,ax=] rp[f=80008000h,i=0,an=00h,rx=59m59s,wx=,ax=] scf=[8,0h,fd=15] scb=[8,1h,fd=19] exp=1s rc=0 c_exp=\n"
+	"0x560a33d64830: proto=tcpv4 src=127.0.0.1:47952 fe=be_im be=be_im srv=im1 ts=00 epoch=0 age=0s calls=2 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=00h,rx=59m59s,wx=,ax=] rp[f=80008000h,i=0,an=00h,rx=59m59s,wx=,ax=] scf=[8,0h,fd=17] scb=[8,1h,fd=20] exp=1s rc=0 c_exp=\n"
+	"0x7fc5a8027ef0: proto=tcpv4 src=127.0.0.1:47940 fe=be_im be=be_im srv=im1 ts=00 epoch=0 age=0s calls=2 rate=0 cpu=0 lat=0 rq[f=848000h,i=0,an=00h,rx=59m59s,wx=,ax=] rp[f=80008000h,i=0,an=00h,rx=59m59s,wx=,ax=] scf=[8,0h,fd=16] scb=[8,1h,fd=23] exp=1s rc=0 c_exp=\n"
+	"0x7fc5a8039b40: proto=unix_stream src=unix:1 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0 age=0s calls=1 rate=1 cpu=0 lat=0 rq[f=c08002h,i=0,an=00h,rx=30s,wx=,ax=] rp[f=80008002h,i=0,an=00h,rx=,wx=,ax=] scf=[8,0h,fd=25] scb=[8,1h,fd=-1] exp=30s rc=0 c_exp=\n"
+	"\n";

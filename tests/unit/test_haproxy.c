@@ -284,6 +284,80 @@ static void test_set_replies(void **state)
 	}
 }
 
+static void assert_sessions(const char *text, size_t len, const char *const *ids)
+{
+	char id[HAPROXY_SESS_MAX];
+	struct fail fail = { 0 };
+	for (; *ids != NULL; ids++) {
+		assert_int_equal(haproxy_next_sess(&text, &len, id, &fail), 1);
+		assert_string_equal(id, *ids);
+	}
+	assert_int_equal(haproxy_next_sess(&text, &len, id, &fail), 0);
+}
+
+/* In one piece, in two at any place, and byte by byte: the same. */
+static void test_sessions_of_a_server(void **state)
+{
+	(void)state;
+	static const char *const all[] = { "0x560a33c53d30", "0x560a33d64830", "0x7fc5a8027ef0", NULL };
+	size_t len = strlen(recorded_sess), n;
+	char *text = malloc(len + 1);
+	assert_non_null(text);
+	for (size_t cut = 0; cut <= len; cut++) {
+		memcpy(text, recorded_sess, len + 1);
+		n = haproxy_sieve_sess(text, cut, "be_im", "im1", 10);
+		memmove(text + n, recorded_sess + cut, len - cut);
+		n = haproxy_sieve_sess(text, n + len - cut, "be_im", "im1", 10);
+		assert_true(n < 60);
+		assert_sessions(text, n, all);
+	}
+	n = 0;
+	for (size_t i = 0; i < len; i++) {
+		text[n] = recorded_sess[i];
+		n = haproxy_sieve_sess(text, n + 1, "be_im", "im1", 2);
+	}
+	assert_sessions(text, n, (const char *const[]){ all[0], all[1], NULL });
+	memcpy(text, recorded_sess, len + 1);
+	n = haproxy_sieve_sess(text, len, "be_im", "im", 10);
+	assert_sessions(text, n, (const char *const[]){ NULL });
+	memcpy(text, recorded_sess, len + 1);
+	n = haproxy_sieve_sess(text, len, "be_i", "im1", 10);
+	assert_sessions(text, n, (const char *const[]){ NULL });
+	free(text);
+}
+
+static void test_odd_lists_of_sessions(void **state)
+{
+	(void)state;
+	static const char *const rows[][2] = { { "Permission denied\n\n", "needs `level admin`" }, { "0x: be=be_im srv=im1\n", "unexpected answer" },
+		{ "0x12345678901234567890123456789: be=be_im srv=im1\n", "unexpected answer" }, { "0x12g: be=be_im srv=im1\n", "unexpected answer" },
+		{ "0x1234; be=be_im srv=im1\n", "unexpected answer" }, { "0x123: be=be_im srv=im1", "unexpected answer" } };
+	char text[80], id[HAPROXY_SESS_MAX];
+	for (size_t i = 0; i < N(rows); i++) {
+		struct fail fail = { 0 };
+		strcpy(text, rows[i][0]);
+		size_t len = haproxy_sieve_sess(text, strlen(text), "be_im", "im1", 10);
+		const char *rest = text;
+		assert_true(haproxy_next_sess(&rest, &len, id, &fail) < 0);
+		assert_non_null(strstr(fail.text, rows[i][1]));
+	}
+}
+
+static void test_ended_sessions(void **state)
+{
+	(void)state;
+	struct fail fail = { 0 };
+	unsigned gone = 0;
+	static const char some[] = "\nNo such session (use 'show sess').\n\n\nNo such session (use 'show sess').\n\n", refused[] = "\nPermission denied\n\n";
+	assert_int_equal(haproxy_parse_shutdown("\n\n", 2, &gone, &fail), 0);
+	assert_int_equal(gone, 0);
+	assert_int_equal(haproxy_parse_shutdown(some, strlen(some), &gone, &fail), 0);
+	assert_int_equal(gone, 2);
+	assert_true(haproxy_parse_shutdown(refused, strlen(refused), &gone, &fail) < 0);
+	assert_non_null(strstr(fail.text, "needs `level admin`"));
+	assert_true(haproxy_parse_shutdown("", 0, &gone, &fail) < 0);
+}
+
 static void test_addresses(void **state)
 {
 	(void)state;
@@ -375,7 +449,7 @@ static const char *reply_to(struct fake *fake, const char *line)
 
 static void converse(struct fake *fake, int fd, bool master)
 {
-	char line[512] = "";
+	char line[16384] = "";
 	size_t n = 0;
 	while (strchr(line, '\n') == NULL && n < sizeof(line) - 1) {
 		ssize_t got = recv(fd, line + n, sizeof(line) - 1 - n, 0);
@@ -762,6 +836,39 @@ static void test_endless_answer(void **state)
 	free(much);
 }
 
+static void on_shed(void *arg, unsigned ended, const char *error)
+{
+	struct told *told = arg;
+	told->snapshot.pid = ended;
+	on_command(told, error);
+}
+
+/* 40 thousand sessions, and every hundredth is of the server: 12 MB that are not kept. Ended 200 at a time, and no more than was said. */
+static void test_a_long_list_of_sessions_is_sieved(void **state)
+{
+	struct world *world = *state;
+	struct told told = { .world = world };
+	char *list;
+	size_t len;
+	FILE *stream = open_memstream(&list, &len);
+	assert_non_null(stream);
+	for (unsigned i = 0; i < 40000; i++)
+		fprintf(stream, "0x7f%08x: proto=tcpv4 src=127.0.0.1:47920 fe=be_im be=be_im srv=%s %0250d\n", i, i % 100 == 0 ? "im1" : "im2", 0);
+	fprintf(stream, "\n");
+	fclose(stream);
+	const struct rule rules[] = { { "show sess\n", list, 0, 0 }, { "shutdown session 0x7f00000000;shutdown session 0x7f00000064;", "\n\n", 0, 0 },
+		{ "shutdown session 0x7f00004e20;", "No such session (use 'show sess').\n\n\n", 0, 0 }, { NULL, NULL, 0, 0 } };
+	fake_start(world, rules, WHOLE);
+	use(world, false, 0);
+	world->waiting = 1;
+	(void)haproxy_shed(world->haproxy, "be_im", "im1", 250, on_shed, &told);
+	run(world);
+	assert_string_equal(told.error, "");
+	assert_int_equal(told.snapshot.pid, 249);
+	fake_stop(world);
+	free(list);
+}
+
 static void test_nobody_there(void **state)
 {
 	struct world *world = *state;
@@ -967,6 +1074,9 @@ int main(void)
 		cmocka_unit_test(test_refusals_of_tables),
 		cmocka_unit_test(test_proc_counts_workers_only),
 		cmocka_unit_test(test_set_replies),
+		cmocka_unit_test(test_sessions_of_a_server),
+		cmocka_unit_test(test_odd_lists_of_sessions),
+		cmocka_unit_test(test_ended_sessions),
 		cmocka_unit_test(test_addresses),
 		FAKE_TEST(test_whole_conversation),
 		FAKE_TEST(test_replies_byte_by_byte),
@@ -975,6 +1085,7 @@ int main(void)
 		FAKE_TEST(test_an_answer_from_before_a_stop_does_not_count),
 		FAKE_TEST(test_odd_answers),
 		FAKE_TEST(test_endless_answer),
+		FAKE_TEST(test_a_long_list_of_sessions_is_sieved),
 		FAKE_TEST(test_nobody_there),
 		FAKE_TEST(test_reload_while_reading_is_read_again),
 		FAKE_TEST(test_worker_that_answers_but_is_old),

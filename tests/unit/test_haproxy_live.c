@@ -35,7 +35,7 @@ static const char *const binaries[] = { "/usr/sbin/haproxy", "/usr/local/sbin/ha
 
 struct world {
 	const char *binary; /* NULL: skip everything */
-	char dir[64], runtime[96], master[96], user[96], front[96], tcp[32];
+	char dir[64], runtime[96], master[96], user[96], front[96], im[96], tcp[32];
 	pid_t pid;
 	int listener, control[2]; /* to the backend: 'r' releases what is held; closed: end */
 	unsigned backend_port;
@@ -114,8 +114,10 @@ static void write_config(void)
 		"defaults\n  mode http\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n"
 		"frontend fe\n  bind unix@%s\n  default_backend be_ox\n"
 		"backend be_ox\n  option httpchk GET /health\n  default-server inter 50 rise 3 fall 3\n"
-		"  server ox1 127.0.0.1:%u check\n  server ox2 127.0.0.1:%u check\n  server ox3 127.0.0.1:%u\n",
-		world.runtime, world.user, world.tcp, world.front, world.backend_port, world.backend_port, world.backend_port);
+		"  server ox1 127.0.0.1:%u check\n  server ox2 127.0.0.1:%u check\n  server ox3 127.0.0.1:%u\n"
+		"listen be_im\n  mode tcp\n  bind unix@%s\n  balance leastconn\n  server im1 127.0.0.1:%u\n  server im2 127.0.0.1:%u\n",
+		world.runtime, world.user, world.tcp, world.front, world.backend_port, world.backend_port, world.backend_port, world.im, world.backend_port,
+		world.backend_port);
 	assert_int_equal(fclose(file), 0);
 }
 
@@ -201,15 +203,22 @@ static void set(const char *server, enum haproxy_want want)
 	assert_string_equal(world.error, "");
 }
 
+static void look_at_im(struct haproxy *haproxy)
+{
+	haproxy_snapshot(haproxy, "be_im", on_snapshot, NULL);
+	run();
+}
+
 /* Looks until condition is true; the guard ends a test that waits in vain. */
-#define LOOK_UNTIL(condition) do { \
+#define LOOK_UNTIL_BY(look_now, condition) do { \
 	loop_timer_set(world.guard, DEADLINE_MS); \
-	for (look_by(world.lb); !(condition); look_by(world.lb)) { \
+	for (look_now(world.lb); !(condition); look_now(world.lb)) { \
 		loop_timer_set(world.pause, POLL_MS); \
 		run(); \
 	} \
 	loop_timer_clear(world.guard); \
 } while (0)
+#define LOOK_UNTIL(condition) LOOK_UNTIL_BY(look_by, condition)
 
 static int group_set_up(void **state)
 {
@@ -226,6 +235,7 @@ static int group_set_up(void **state)
 	(void)snprintf(world.runtime, sizeof(world.runtime), "%s/lb1.sock", world.dir);
 	(void)snprintf(world.master, sizeof(world.master), "%s/lb1-master.sock", world.dir);
 	(void)snprintf(world.user, sizeof(world.user), "%s/user.sock", world.dir);
+	(void)snprintf(world.im, sizeof(world.im), "%s/im.sock", world.dir);
 	(void)snprintf(world.front, sizeof(world.front), "%s/front.sock", world.dir);
 	world.listener = free_port(&world.backend_port);
 	assert_int_equal(listen(world.listener, 64), 0);
@@ -257,7 +267,7 @@ static int group_tear_down(void **state)
 	pthread_join(world.backend, NULL);
 	close(world.control[0]);
 	close(world.listener);
-	static const char *const files[] = { "haproxy.cfg", "haproxy.log", "lb1.sock", "lb1-master.sock", "user.sock", "front.sock" };
+	static const char *const files[] = { "haproxy.cfg", "haproxy.log", "lb1.sock", "lb1-master.sock", "user.sock", "front.sock", "im.sock" };
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		char path[128];
 		(void)snprintf(path, sizeof(path), "%s/%s", world.dir, files[i]);
@@ -379,6 +389,74 @@ static void test_shutdown_sessions(void **state)
 	release();
 }
 
+/* Sends what the backend holds, too. */
+static int long_session(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	static const char text[] = "GET /slow HTTP/1.1\r\n\r\n";
+	strcpy(un.sun_path, world.im);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL), sizeof(text) - 1);
+	return fd;
+}
+
+static void on_shed(void *arg, unsigned ended, const char *error)
+{
+	*(unsigned *)arg = ended;
+	on_command(NULL, error);
+}
+
+static unsigned shed(struct haproxy *haproxy, const char *server, unsigned most)
+{
+	unsigned ended = 1000;
+	(void)haproxy_shed(haproxy, "be_im", server, most, on_shed, &ended);
+	run();
+	return ended;
+}
+
+#define IM1 (world.servers[0].sessions + world.servers[0].old_sessions)
+#define IM2 (world.servers[1].sessions + world.servers[1].old_sessions)
+
+/* So many and no more, of this server and no other; after a reload those that the old worker serves, which nothing else ends. */
+static void test_shedding(void **state)
+{
+	(void)state;
+	NEEDS_HAPROXY();
+	int fds[8];
+	for (size_t i = 0; i < 8; i++)
+		fds[i] = long_session();
+	LOOK_UNTIL_BY(look_at_im, IM1 == 4 && IM2 == 4 && world.held == 8);
+	struct haproxy *user = client(world.user, NULL);
+	assert_int_equal(shed(user, "im1", 2), 0);
+	assert_non_null(strstr(world.error, "user.sock: show sess: unexpected answer \"Permission denied\" (the socket needs `level admin`)"));
+	haproxy_free(user);
+	assert_int_equal(shed(world.lb, "im1;show", 2), 0);
+	assert_non_null(strstr(world.error, "is no name of a HAProxy server"));
+	assert_int_equal(shed(world.lb, "im9", 2), 0);
+	assert_string_equal(world.error, "");
+	assert_int_equal(shed(world.lb, "im1", 2), 2);
+	assert_string_equal(world.error, "");
+	LOOK_UNTIL_BY(look_at_im, IM1 == 2);
+	assert_int_equal(IM2, 4);
+	unsigned pid = world.snapshot.pid;
+	assert_int_equal(kill(world.pid, SIGUSR2), 0);
+	LOOK_UNTIL_BY(look_at_im, world.snapshot.reachable && world.snapshot.pid != pid);
+	assert_int_equal(world.servers[0].old_sessions, 2);
+	haproxy_shutdown_sessions(world.lb, "be_im", "im1", on_command, NULL);
+	run();
+	look_at_im(world.lb);
+	assert_int_equal(world.servers[0].old_sessions, 2); /* they go on */
+	assert_int_equal(shed(world.lb, "im1", 10), 2);
+	LOOK_UNTIL_BY(look_at_im, IM1 == 0);
+	assert_int_equal(world.servers[1].old_sessions, 4);
+	haproxy_shed_cancel(haproxy_shed(world.lb, "be_im", "im2", 10, on_shed, NULL));
+	assert_int_equal(shed(world.lb, "im2", 10), 4);
+	release();
+	for (size_t i = 0; i < 8; i++)
+		close(fds[i]);
+}
+
 static void test_reload_while_a_request_runs(void **state)
 {
 	(void)state;
@@ -457,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup(test_states, all_ready),
 		cmocka_unit_test_setup(test_sessions_of_a_drained_server, all_ready),
 		cmocka_unit_test_setup(test_shutdown_sessions, all_ready),
+		cmocka_unit_test_setup(test_shedding, all_ready),
 		cmocka_unit_test_setup(test_reload_while_a_request_runs, all_ready),
 		cmocka_unit_test_setup(test_refusals, all_ready),
 		cmocka_unit_test(test_haproxy_is_gone),

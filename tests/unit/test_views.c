@@ -85,6 +85,11 @@ const char *executor_trouble(const struct executor *executor, uint32_t unit, cha
 	return buf;
 }
 
+const char *executor_doing(const struct executor *executor, uint32_t unit, char *buf, size_t size)
+{
+	return executor_trouble(executor, unit, buf, size);
+}
+
 const char *executor_captures(const struct executor *executor, uint32_t unit)
 {
 	(void)executor;
