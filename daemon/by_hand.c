@@ -317,6 +317,10 @@ static void by_hand_balancer(const struct by_hand *h, const struct step *step, b
 			put_look(h->out, b, b->sockets.items[i], server);
 		if (action->idle)
 			(void)fprintf(h->out, "# wait until none of them has a request in flight, at most %" PRIu64 " s\n", action->idle_ms / 1000);
+		if (action->idle && action->then == UNTIL_SHED)
+			(void)fprintf(h->out, "# then end the rest, %u a second: \"show sess\" names those with srv=%s, \"shutdown session ID\" ends one\n", action->rate, server);
+		else if (action->idle && action->then == UNTIL_SHUTDOWN)
+			(void)fprintf(h->out, "# then end the rest: \"shutdown sessions server %s/%s\" on each socket\n", b->backend, server);
 	}
 }
 

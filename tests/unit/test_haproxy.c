@@ -462,7 +462,8 @@ static void converse(struct fake *fake, int fd, bool master)
 	char more;
 	if (master && recv(fd, &more, 1, 0) != 0)
 		strcpy(line, "no half-close\n");
-	strncat(fake->log, line, sizeof(fake->log) - strlen(fake->log) - 1);
+	size_t logged = strlen(fake->log), room = sizeof(fake->log) - logged - 1;
+	memcpy(fake->log + logged, line, strnlen(line, room));
 	pthread_mutex_lock(&fake->lock);
 	const char *reply = reply_to(fake, line);
 	bool odd = fake->cut_at != NULL && strncmp(line, fake->cut_at, strlen(fake->cut_at)) == 0;
