@@ -715,7 +715,7 @@ static void test_odd_names(void **state)
 {
 	struct serve serve = serve_start(NULL);
 	run("cp $(command -v sleep) '%s/a) Z 1 (b'", dir);
-	start(&serve, "a", "'./a) Z 1 (b' 1000 </dev/null >/dev/null 2>&1 & echo $! >child; echo up >up; wait", NULL);
+	start(&serve, "a", "'./a) Z 1 (b' 1000 </dev/null >/dev/null 2>&1 & echo $! >child; until grep -q Z /proc/$!/comm; do :; done; echo up >up; wait", NULL);
 	await_file(path("up"));
 	json_object_put(await(&serve, "a", "running"));
 	json_cleanup struct json_object *record = started("a");
