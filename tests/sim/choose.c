@@ -48,7 +48,7 @@ static const char *by_type(const struct param *param)
 
 static unsigned sites(const struct profile *p)
 {
-	unsigned bits = SITE_ANY | (p->n_balancers > 0 ? SITE_BALANCER : 0u);
+	unsigned bits = SITE_ANY | SITE_PLAIN | (p->n_balancers > 0 ? SITE_BALANCER : 0u);
 	for (size_t i = 0; i < p->n_probes; i++)
 		bits |= p->probes[i].kind == PROBE_SQL ? SITE_DATABASE : 0u;
 	return bits;

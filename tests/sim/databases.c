@@ -4,6 +4,7 @@
  * 0 is configdb, the others are where schemata live. What a daemon sees of them is what hosts.c would see.
  */
 #include "daemon/core/facts.h"
+#include "plain.h"
 #include "sim_parts.h"
 
 #include <stdio.h>
@@ -131,6 +132,8 @@ void databases_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_
 	} else {
 		goes(s, host, 1000 + b % 15000, true, cause);
 		s->world.hosts[host].server++;
+		if (s->world.plain != NULL && sim_rollout(s) != NULL)
+			plain_lose(&s->world, sim_rollout(s));
 		forgets(s, host, a >> 4, b >> 4, cause);
 	}
 }

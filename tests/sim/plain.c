@@ -288,6 +288,15 @@ static void restored(struct world *w, const struct rollout *r, uint32_t unit, ui
 	}
 }
 
+/* What leads to the next level refuses another one than that where it begins. */
+static bool misses_its_level(const struct world *w, const struct rollout *r, const struct unit *u, uint16_t step)
+{
+	const struct row *row = &r->rows[u->row];
+	bool leads = r->profile->sets[row->set].from == SET_PATH && w->plain->arrival[row->set].stage == (int)u->stage && w->plain->arrival[row->set].step == (int)step;
+	uint32_t before = leads && row->rank > 0 ? r->unit_of[u->stage][row->rank - 1] : RECORD_NO_UNIT;
+	return before != RECORD_NO_UNIT && plain_step(w, before, step)->lost && plain_level(w, r, row->set) < row->rank;
+}
+
 bool plain_act(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, const struct action *act, uint8_t dir)
 {
 	uint32_t unit = (uint32_t)(u - r->units);
@@ -297,9 +306,11 @@ bool plain_act(struct world *w, const struct rollout *r, const struct unit *u, c
 		return false;
 	if (!w->plain->ghostly)
 		plain_order(w, r, unit, at, dir);
-	bool haunted = w->plain->ghostly || done->haunted;
+	if (dir != DIR_UNDO && misses_its_level(w, r, u, at))
+		return false;
+	bool haunted = w->plain->ghostly || done->haunted, lost = done->lost;
 	uint16_t times = dir == DIR_UNDO ? 0 : (uint16_t)(done->times + 1);
-	*done = (struct plain_step){ .applied = dir != DIR_UNDO, .haunted = haunted, .times = times };
+	*done = (struct plain_step){ .applied = dir != DIR_UNDO, 	.haunted = haunted, .lost = lost, .times = times, .at = ++w->plain->n_done };
 	if (dir == DIR_UNDO && is_local(step))
 		restored(w, r, unit, at);
 	return true;
@@ -326,6 +337,30 @@ void plain_ghost(struct world *w, bool begins)
 void plain_deny(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
 {
 	step_of(w, r, u, step)->denied = true;
+}
+
+static bool is_asked_in_a_database(const struct rollout *r, const struct step *step)
+{
+	for (size_t i = 0; i < step->n_verify; i++)
+		if (r->profile->probes[step->verify[i]].kind == PROBE_SQL && is_local(step))
+			return true;
+	return false;
+}
+
+void plain_lose(struct world *w, const struct rollout *r)
+{
+	struct plain_step *last = NULL;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		for (uint16_t k = 0; k < rollout_stage(r, &r->units[i])->n_steps; k++) {
+			struct plain_step *done = plain_step(w, i, k);
+			if (applied(w, done) && is_asked_in_a_database(r, &rollout_stage(r, &r->units[i])->steps[k]) && (last == NULL || done->at > last->at))
+				last = done;
+		}
+	if (last == NULL)
+		return;
+	last->applied = false;
+	last->busy_until = 0;
+	last->lost = true;
 }
 
 void plain_moot(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)

@@ -13,6 +13,8 @@
 struct plain_step {
 	bool applied;          /* it is so now */
 	bool haunted;          /* by a client that nobody waited for any more: when and whether is nobody's fault */
+	bool lost;             /* a failover had lost it once */
+	uint32_t at;           /* the higher the later */
 	bool denied;           /* and said not to be, or to be done once more */
 	uint16_t times;        /* since it was not so */
 	uint64_t busy_until;   /* a killed client's statement runs until then, and then has done its work; 0: none did */
@@ -26,6 +28,7 @@ struct plain {
 	uint8_t begins_as[8];           /* by set: the class before */
 	uint32_t n_rows[8];             /* of a set of SQL */
 	uint32_t way[64], n_way[8], way_at[8]; /* by set of a path: its edges, from way_at on */
+	uint32_t n_done;
 	uint16_t cause;                 /* the trouble that touched a row which is no node last */
 	bool ghostly;                   /* what is done now is done by such a client */
 };
@@ -47,6 +50,8 @@ uint64_t plain_digest(const struct world *world);
 /* Its client is gone, it may be done at any time; what is done until the end of this is. */
 void plain_haunt(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 void plain_ghost(struct world *world, bool begins);
+/* Another database server takes over: what was committed last is not there. */
+void plain_lose(struct world *world, const struct rollout *r);
 /* There is nothing of it to undo: what it did is no matter. */
 void plain_moot(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 /* A person says: once more; at rest of all. */

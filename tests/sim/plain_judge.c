@@ -18,6 +18,9 @@ static bool is_done(const struct world *w, const struct rollout *r, uint32_t uni
 static bool is_whole(const struct world *w, const struct rollout *r, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
+	for (uint16_t k = 0; k < rollout_stage(r, u)->n_steps; k++)
+		if (plain_step(w, unit, k)->lost)
+			return true; /* found out when it is asked again; what is under way goes on meanwhile */
 	for (uint16_t k = 0; k < rollout_stage(r, u)->n_steps && (u->flags & UNIT_ADOPTED) == 0; k++)
 		if (!is_done(w, r, unit, k))
 			return false;
@@ -63,7 +66,7 @@ static void order_do(struct world *w, const struct rollout *r, uint32_t unit, ui
 	const struct step *s = &rollout_stage(r, &r->units[unit])->steps[step];
 	const struct plain_step *done = plain_step(w, unit, step);
 	for (uint16_t k = 0; k < step; k++)
-		if (!is_done(w, r, unit, k))
+		if (!is_done(w, r, unit, k) && !plain_step(w, unit, k)->lost)
 			world_broken(w, "order: %s is sent, and %s is not done", what(r, unit, step, a, sizeof(a)), what(r, unit, k, b, sizeof(b)));
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (i != unit && waits_for(r, unit, i) && !is_whole(w, r, i))

@@ -163,7 +163,7 @@ static void make_job(struct job *job, uint64_t seed)
 	if (choice != NULL)
 		choice_apply(choice, &job->options);
 	struct trouble_reach reach = choice != NULL ? choice_reach(choice, &job->options) : troubles_reach(job->options.nodes, job->options.schemata);
-	troubles_make(&job->troubles, seed, &reach, choice != NULL ? choice->sites : SITE_ALL);
+	troubles_make(&job->troubles, seed, &reach, choice != NULL ? choice->sites : SITE_ALL_OX);
 }
 
 /* ---- in several processes ---- */
@@ -217,7 +217,7 @@ static const struct trouble beside[] = { { .kind = TROUBLE_NONE }, { .kind = TRO
 
 static bool fits(unsigned kind)
 {
-	return trouble_fits(kind, choice != NULL ? choice->sites : SITE_ALL);
+	return trouble_fits(kind, choice != NULL ? choice->sites : SITE_ALL_OX);
 }
 
 static void crash_beside(size_t which, uint32_t where)

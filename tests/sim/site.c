@@ -213,7 +213,10 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 		kind = TROUBLE_FAILS;
 	if (kind == TROUBLE_PASSES && effect_action(r, e)->kind != ACTION_RUN)
 		kind = TROUBLE_NONE;
-	bool does = kind != TROUBLE_PASSES && kind != TROUBLE_FAILS && kind != TROUBLE_LINGERS && kind != TROUBLE_VANISHES && kind != TROUBLE_GHOST && kind != TROUBLE_SLOW && kind != TROUBLE_HALF;
+	bool is_seen = e->dir == DIR_UNDO ? step->n_undo_verify > 0 : step->n_verify > 0;
+	if (kind == TROUBLE_HOLLOW && (!is_seen || effect_action(r, e)->kind != ACTION_RUN))
+		kind = TROUBLE_NONE; /* it would never be known */
+	bool does = kind != TROUBLE_HOLLOW && kind != TROUBLE_PASSES && kind != TROUBLE_FAILS && kind != TROUBLE_LINGERS && kind != TROUBLE_VANISHES && kind != TROUBLE_GHOST && kind != TROUBLE_SLOW && kind != TROUBLE_HALF;
 	s->tasks = sim_more(s->tasks, s->n_tasks, &s->max_tasks, sizeof(*s->tasks));
 	struct task *t = &s->tasks[s->n_tasks++];
 	*t = (struct task){ .seq = e->seq, .reboots = reboots(s, r, e->lane), .cause = trouble != NULL ? trouble->id : refused != NULL ? refused->cause : 0,
@@ -225,6 +228,9 @@ static void begin(struct sim *s, struct daemon *d, const struct effect *e)
 	switch (kind) {
 	case TROUBLE_LINGERS:
 		world_linger(&s->world, r, &r->units[e->unit], step);
+		break;
+	case TROUBLE_HOLLOW:
+		t->result = RESULT_OK;
 		break;
 	case TROUBLE_LIES:
 		t->result = RESULT_FAILED;

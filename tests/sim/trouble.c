@@ -62,8 +62,9 @@ void troubles_make(struct troubles *t, uint64_t seed, const struct trouble_reach
 	(void)draw(&random, 2);
 	uint32_t n = draw(&random, 12) == 0 ? 0 : 1 + draw(&random, draw(&random, 3) == 0 ? 10 : 4);
 	bool gives_up = draw(&random, 4) == 0;
+	uint32_t kinds_here = (sites & SITE_PLAIN) != 0 ? TROUBLE_KINDS - 1 : TROUBLE_REWRITE;
 	while (t->n < n) {
-		struct trouble trouble = { .id = (uint16_t)(t->n + 1), .kind = (uint8_t)(1 + draw(&random, TROUBLE_KINDS - 1)) };
+		struct trouble trouble = { .id = (uint16_t)(t->n + 1), .kind = (uint8_t)(1 + draw(&random, kinds_here)) };
 		trouble.at = 1 + draw(&random, reach(trouble_when(trouble.kind), far));
 		trouble.a = draw(&random, 1u << 20);
 		trouble.b = draw(&random, 1u << 20);

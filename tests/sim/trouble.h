@@ -26,7 +26,8 @@ enum trouble_when {
 };
 
 /* Where it makes sense. */
-enum trouble_site { SITE_ANY = 1, SITE_BALANCER = 2, SITE_DATABASE = 4, SITE_OX = 8, SITE_ALL = 15 };
+enum trouble_site { SITE_ANY = 1, SITE_BALANCER = 2, SITE_DATABASE = 4, SITE_OX = 8, SITE_PLAIN = 16 };
+enum { SITE_ALL_OX = SITE_ANY | SITE_BALANCER | SITE_DATABASE | SITE_OX };
 
 /* How far a run without troubles goes: ordinals by enum trouble_when. */
 struct trouble_reach {
