@@ -69,13 +69,20 @@ static uint32_t under_pivots(const struct rollout *r)
 }
 
 /* Where an undo of it has floors of its own, those say when it may go: the author has thought of it. */
+static bool has_floors(const struct stage *stage)
+{
+	for (size_t i = 0; i < stage->n_steps; i++)
+		if (stage->steps[i].n_undo_while > 0)
+			return true;
+	return false;
+}
+
 static bool carries_a_pivot(const struct rollout *r, const struct unit *u, uint32_t under)
 {
 	const struct stage *stage = rollout_stage(r, u);
 	bool carries = (under & 1u << u->stage) != 0;
-	for (size_t i = 0; i < stage->n_steps; i++)
-		if (stage->steps[i].n_undo_while > 0)
-			return false;
+	if (has_floors(stage))
+		return false;
 	for (uint8_t s = 0; s < r->profile->n_stages && !carries; s++)
 		if ((r->profile->stages[s].same & 1u << u->stage) != 0 && r->profile->stages[s].set == stage->set)
 			carries = (r->units[r->unit_of[s][r->rows[u->row].rank]].flags & UNIT_PIVOT) != 0;
@@ -137,6 +144,20 @@ bool back_turn_done(struct rollout *r, struct out *out)
 		if (moved)
 			return true;
 	}
+	return false;
+}
+
+/* Nobody knows what a unit did, or it could not be undone: what it needs is not taken from under it before a person has said so. */
+bool back_waits(const struct rollout *r)
+{
+	uint32_t open = 0, under = under_pivots(r);
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].state == UNIT_UNCERTAIN || (r->units[i].state == UNIT_FAILED && r->units[i].touched != 0))
+			open |= rollout_stage(r, &r->units[i])->needs | rollout_stage(r, &r->units[i])->same;
+	open = before(r, open, false);
+	for (uint8_t s = 0; s < r->profile->n_stages; s++)
+		if ((open & 1u << s) != 0 && !has_floors(&r->profile->stages[s]) && any_turns(r, s, under))
+			return true;
 	return false;
 }
 

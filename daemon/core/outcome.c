@@ -142,6 +142,8 @@ static bool aborting_step(struct rollout *r, struct out *out, const struct tally
 		return false;
 	if (!outcome_facts_fresh(r, out))
 		return false;
+	if (back_waits(r))
+		return false;
 	if (back_turn_done(r, out))
 		return true;
 	struct tally now = tally(r);

@@ -319,8 +319,10 @@ bool plain_act(struct world *w, const struct rollout *r, const struct unit *u, c
 void plain_linger(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step, uint64_t until)
 {
 	struct plain_step *done = step_of(w, r, u, step);
-	if (until == 0 ? is_busy(w, done) : done->busy_until == 0)
+	if (until == 0 ? is_busy(w, done) : done->busy_until == 0) {
 		done->busy_until = until;
+		done->at = ++w->plain->n_done;
+	}
 }
 
 void plain_haunt(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)
