@@ -133,7 +133,7 @@ void databases_strike(struct sim *s, enum trouble_kind kind, uint32_t a, uint32_
 		goes(s, host, 1000 + b % 15000, true, cause);
 		s->world.hosts[host].server++;
 		if (s->world.plain != NULL && sim_rollout(s) != NULL)
-			plain_lose(&s->world, sim_rollout(s));
+			plain_lose(&s->world, sim_rollout(s), cause);
 		forgets(s, host, a >> 4, b >> 4, cause);
 	}
 }

@@ -349,20 +349,27 @@ static bool is_asked_in_a_database(const struct rollout *r, const struct step *s
 	return false;
 }
 
-void plain_lose(struct world *w, const struct rollout *r)
+void plain_lose(struct world *w, const struct rollout *r, uint16_t trouble)
 {
 	struct plain_step *last = NULL;
+	uint32_t unit = 0;
 	for (uint32_t i = 0; i < r->n_units; i++)
 		for (uint16_t k = 0; k < rollout_stage(r, &r->units[i])->n_steps; k++) {
 			struct plain_step *done = plain_step(w, i, k);
-			if (applied(w, done) && is_asked_in_a_database(r, &rollout_stage(r, &r->units[i])->steps[k]) && (last == NULL || done->at > last->at))
+			if (is_busy(w, done))
+				done->busy_until = 0; /* it ran on the server that is gone */
+			if (applied(w, done) && is_asked_in_a_database(r, &rollout_stage(r, &r->units[i])->steps[k]) && (last == NULL || done->at > last->at)) {
 				last = done;
+				unit = i;
+			}
 		}
 	if (last == NULL)
 		return;
 	last->applied = false;
 	last->busy_until = 0;
 	last->lost = true;
+	struct world_node *node = world_node(w, r, r->units[unit].row);
+	*(node != NULL ? &node->cause : &w->plain->cause) = trouble;
 }
 
 void plain_moot(struct world *w, const struct rollout *r, const struct unit *u, const struct step *step)

@@ -51,7 +51,7 @@ uint64_t plain_digest(const struct world *world);
 void plain_haunt(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 void plain_ghost(struct world *world, bool begins);
 /* Another database server takes over: what was committed last is not there. */
-void plain_lose(struct world *world, const struct rollout *r);
+void plain_lose(struct world *world, const struct rollout *r, uint16_t trouble);
 /* There is nothing of it to undo: what it did is no matter. */
 void plain_moot(struct world *world, const struct rollout *r, const struct unit *u, const struct step *step);
 /* A person says: once more; at rest of all. */
