@@ -75,6 +75,8 @@ static void counts_shown(FILE *out, const struct rollout *r)
 			break;
 		}
 	}
+	if (r->n_units == 0)
+		(void)fputs(" nothing to do", out);
 	for (uint8_t s = 0; s < r->profile->n_stages && !any; s++) /* a way of steps, not two fleets with tenants in between */
 		if (r->n_order[s] > 0)
 			progress(out, r, s, r->profile->stages[s].name);

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+from databases import MariaDB
 from templates import strings
 
 PROFILE = """language = 1; profile = "ways";
@@ -60,7 +61,7 @@ class Ways:
 	def level(self, level):
 		(self.lab.dir / "level").write_text(level + "\n")
 
-	def start_upgd(self, profile=PROFILE):
+	def start_upgd(self, profile=PROFILE, more=""):
 		lab = self.lab
 		(lab.dir / "ways.conf").write_text(profile.replace("LAB", str(lab.dir)))
 		nodes = ",\n".join(f'\t{{ name = "{n.name}"; host = "127.0.0.1"; health = "http://127.0.0.1:1"; }}' for n in lab.nodes)
@@ -74,7 +75,7 @@ nodes = (
 remote = {{ argv = {strings(lab.remote_argv())}; }};
 local_runner = {strings([lab.build / "runner/upgd-run", "serve", "--state", f"{lab.dir}/state/run"])};
 pace = {{ watch = "200ms"; observe = "500ms"; in_flight = 8; }};
-""")
+""" + more)
 		lab.start_upgd()
 
 	def refused(self, *args):
@@ -130,6 +131,9 @@ def test_a_path_is_gone_step_by_step(ways):
 	lab.wait_until(lambda: lab.units("climb")["climb/odd"]["state"] == "done", 20, "the first step is done")
 	assert lab.upgctl("start", "--to", "3.0", json=True)["already"], "what was asked then counts, whatever would be said now"
 	assert "ways 1.7>3.0 (plan climb) climb 1/2 roll 0/3" in lab.status()["first"]
+	lab.kill_upgd()
+	lab.start_upgd()
+	assert "ways 1.7>3.0 (plan climb) climb 1/2 roll 0/3" in lab.status()["first"], "the journal has the same plan"
 	ways.level("two")
 	lab.upgctl("resume")
 	lab.wait_until(lambda: "two" in ways.text("explain", "climb/three"), 20, "the level is not on the way, and that is said")
@@ -231,3 +235,30 @@ def test_without_fleets_tenants_or_balancers_nothing_speaks_of_them(make_lab):
 	words = [line for text in failed for line in text.splitlines() for word in ("tenant", "schema", "capacity", " null", "(null)") if word in line]
 	assert not words
 	assert "climb        0 of edge" in failed[7] and "reaches its end" in failed[7], "nothing left to do, and that is fine"
+
+
+ROWS = """language = 1; profile = "rows";
+sets = { fix = { sql = "db"; query = "SELECT name, state FROM app.fix WHERE state = 'bad'"; column = "state"; absent = "new"; class = ( { is = "old"; match = "."; } ); }; };
+probes = { fixed = { sql = "db"; query = "SELECT name FROM app.fix WHERE state = 'bad' AND name = ?"; args = [ "${fix.name}" ]; rows = 0; };
+	there = { sql = "db"; query = "SELECT 1"; rows = 1; }; };
+stages = ( { name = "mend"; for = "fix"; where = [ "old" ]; before = [ "there" ]; steps = (
+	{ name = "go"; run = [ "mariadb", "--defaults-file=LAB/cnf/db-root.cnf", "-e", "UPDATE app.fix SET state = 'good', n = n + 1 WHERE name = '${fix.name}'" ]; on = "local";
+		resolve = "rerun"; skip_if_done = true; done_when = [ "fixed" ]; verify = [ "fixed" ]; } ); } );
+"""
+
+
+def test_a_row_that_its_query_gives_no_more_counts_as_the_profile_says(make_lab):
+	ways = Ways(make_lab(nodes=1, bare=True))
+	lab, db = ways.lab, MariaDB(ways.lab).start()
+	db.sql("CREATE DATABASE app; CREATE TABLE app.fix (name VARCHAR(9), state VARCHAR(9), n INT DEFAULT 0); "
+		"INSERT INTO app.fix (name, state) VALUES ('a', 'bad'), ('b', 'bad'), ('c', 'bad')")
+	ways.start_upgd(ROWS, f'databases = {{ db = {{ option_file = "{db.cnf}"; }}; }};\n')
+	lab.upgctl("start", "--until", "mend/a")
+	lab.wait_until(lambda: lab.units()["mend/a"]["state"] == "done", 20, "a is mended")
+	db.sql("UPDATE app.fix SET state = 'good' WHERE name = 'b'")
+	lab.upgctl("resume")
+	lab.wait_for_state("done")
+	assert db.sql("SELECT name, n FROM app.fix ORDER BY name") == [["a", "1"], ["b", "0"], ["c", "1"]]
+	assert "reaches its end" in ways.text("plan") and "0 errors 0 warnings" in ways.text("check"), "no rows: nothing to do"
+	lab.upgctl("start")
+	lab.wait_for_state("done")

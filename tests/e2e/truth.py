@@ -66,7 +66,7 @@ def _counts(lab, status, rollout, units, records):
 	moved_since = any(r["kind"] == "unit" for r in records[end:])  # a fenced node that is back, say
 	if not moved_since and (said[1], *map(int, said.groups()[1:])) != (state, *count):
 		wrong.append(f"{text}: there are {dict(n)}")
-	if state == "done" and set(n) != {"done"}:
+	if state == "done" and set(n) - {"done"}:
 		wrong.append(f"done with {dict(n)}")
 	for noun, stage in (("nodes", "convert"), ("schemata", "migrate")) if rollout["profile"] == OX else ():
 		of = [u["state"] for u in units.values() if u["stage"] == stage]

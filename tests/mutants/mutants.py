@@ -37,7 +37,7 @@ MUTANTS = [
 	Mutant("retry-over-the-limit", CORE + "admit.c", "if (u->state == UNIT_SKIPPED || uses_slot(u))", "if (true)"),
 	Mutant("needs-treated-as-after", CORE + "admit.c", "!stage_settled(r, a, true)", "!stage_settled(r, a, false)"),
 	Mutant("path-by-name", CORE + "apply.c", "	if (stage->order == ORDER_PATH)\n		return; /* as planned */\n", "", ("way",)),
-	Mutant("path-jumps-over-a-gap", CORE + "admit.c", "- 1]].state != UNIT_DONE)", "- 1]].state == UNIT_WAITING && false)", ("way",)),
+	Mutant("path-jumps-over-a-gap", CORE + "admit.c", "(before->state != UNIT_DONE || (before", "(before->state == UNIT_FAILED || (before", ("way",)),
 	Mutant("path-off-its-way-goes-on", CORE + "admit.c", "	if (!r->facts.rows[u->row].known)\n		return (struct why){ .kind = WHY_LEVEL", "	if (false)\n		return (struct why){ .kind = WHY_LEVEL", ("way",)),
 	Mutant("path-on-old-facts", CORE + "admit.c", " || stage->order == ORDER_PATH;", ";", ("way",)),
 	Mutant("same-forgotten", CORE + "admit.c", "if ((stage->same & (1u << a)) == 0 ||", "if (true || (stage->same & (1u << a)) == 0 ||"),
