@@ -3,9 +3,9 @@
  * A look at the whole site before there is a rollout. Everything is asked at once (nodes in parts), answers are kept as they come, and
  * judged when the last one is there: a person should see all that is wrong in one go, each with what to do about it.
  */
-#include "discover_parts.h"
+#include "discover.h"
 
-#include "core/facts.h"
+#include "discover_parts.h"
 #include "io/haproxy.h"
 #include "io/loop.h"
 #include "io/runner.h"
