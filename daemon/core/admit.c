@@ -240,6 +240,9 @@ struct why admit_retry(const struct rollout *r, uint32_t unit)
 	const struct unit *u = &r->units[unit];
 	const struct stage *stage = rollout_stage(r, u);
 	struct usage usage;
+	struct why on_path = path_held(r, unit);
+	if (on_path.kind == WHY_ORDER)
+		return on_path;
 	if (u->state == UNIT_SKIPPED || uses_slot(u))
 		return why(WHY_NONE, 0, 0);
 	usage_count(r, u->stage, &usage);

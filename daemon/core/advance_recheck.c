@@ -6,6 +6,8 @@
 
 #include <inttypes.h>
 
+enum { PASSED_AGAIN_MS = 2000 };
+
 /*
  * A person may have undone by hand what a window stands on while nobody watched it: after a restart, a `pause --now`, or a failure. It is
  * asked again before anything else is done there; update tasks on enabled tenants are past mending. Nothing is asked on the way back, which
@@ -40,13 +42,28 @@ static const struct known_host *changed_host(const struct rollout *r, uint32_t r
 	return last;
 }
 
-/* What an edge of a path verified, its level, is not so any more once the next one has begun: that one is asked for both. */
+/* What an edge of a path verified, its level, is not so any more once the next one is gone; that it lies behind is what counts then. */
 static bool is_passed(const struct rollout *r, const struct unit *u)
 {
 	uint32_t next = r->rows[u->row].rank + 1;
 	if (rollout_stage(r, u)->order != ORDER_PATH || u->state != UNIT_DONE || next >= r->n_set_rows[r->rows[u->row].set])
 		return false;
 	return r->units[r->unit_of[u->stage][next]].touched != 0;
+}
+
+/* The level was looked at since the question, and the edge lies behind it; lost: before it. False: neither is known, it will be asked again. */
+static bool passed_is_known(struct rollout *r, struct out *out, uint32_t unit, bool *lost)
+{
+	const struct row *row = &r->rows[r->units[unit].row];
+	const struct fact_row *fact = &r->facts.rows[r->units[unit].row];
+	if (!fact->known || r->facts.rows_at[row->set] <= r->live[unit].asked_at) {
+		(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
+		r->live[unit].retry_at = r->now + PASSED_AGAIN_MS;
+		out_wake(out, r->live[unit].retry_at);
+		return false;
+	}
+	*lost = fact->class_ != CLASS_NEW;
+	return true;
 }
 
 bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
@@ -58,12 +75,6 @@ bool advance_recheck(struct rollout *r, struct out *out, uint32_t unit)
 	if (live->retry_at > r->now) {
 		out_wake(out, live->retry_at);
 		return false;
-	}
-	if (is_passed(r, u)) {
-		struct record *rec = out_record(r, out, RECORD_CHECKED, unit);
-		rec->text = "not asked: the next edge has begun";
-		out_commit(r, out, rec);
-		return true;
 	}
 	struct why held = facts_host_held(r, u->row);
 	if (held.kind != WHY_NONE && r->facts.n_hosts + r->facts.n_databases > 0) {
@@ -100,7 +111,10 @@ void on_rechecked(struct rollout *r, struct out *out, const struct event *ev)
 		wait_unanswered(r, out, ev->unit, ev->text);
 		return;
 	}
-	const char *text = ev->result == RESULT_OK || is_passed(r, u) ? NULL : recheck_text(r, out, ev);
+	bool lost = ev->result != RESULT_OK;
+	if (lost && is_passed(r, u) && !passed_is_known(r, out, ev->unit, &lost))
+		return;
+	const char *text = !lost ? NULL : recheck_text(r, out, ev);
 	if (u->state == UNIT_WAITING && text != NULL) {
 		live->asked = true;
 		return;

@@ -154,6 +154,10 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 		return;
 	}
 	struct why held = event == UNIT_EV_RETRY && !gives_up ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
+	if (held.kind == WHY_ORDER) {
+		answer(out, 1, "%s: %s begins where the edge before it has ended, and that is not done: retry that one first", verb, name);
+		return;
+	}
 	if (held.kind != WHY_NONE) {
 		char text[200];
 		answer(out, 1, "%s: %s would be one too many now (%s); retry it later", verb, name,

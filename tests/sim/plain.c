@@ -363,9 +363,8 @@ void plain_lose(struct world *w, const struct rollout *r, uint16_t trouble)
 				unit = i;
 			}
 		}
-	if (last == NULL || w->plain->has_lost)
-		return; /* two edges of a way that are lost one after the other are for a person's hand */
-	w->plain->has_lost = true;
+	if (last == NULL)
+		return;
 	last->applied = false;
 	last->busy_until = 0;
 	last->lost = true;

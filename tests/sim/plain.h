@@ -29,7 +29,6 @@ struct plain {
 	uint32_t n_rows[8];             /* of a set of SQL */
 	uint32_t way[64], n_way[8], way_at[8]; /* by set of a path: its edges, from way_at on */
 	uint32_t n_done;
-	bool has_lost;
 	uint16_t cause;                 /* the trouble that touched a row which is no node last */
 	bool ghostly;                   /* what is done now is done by such a client */
 };
