@@ -311,21 +311,23 @@ static bool is_answer(const struct probe *probe, const struct runner_result *res
 	return answers && result->signal == 0;
 }
 
-/* How it ended, and the end of what it printed. */
+/* How it ended, the end of what it printed, and what that means. */
 static void answer_exit(struct probe_run *run, const struct runner_result *result)
 {
-	char how[40], what[400], why[200];
+	char how[40], end[160], text[JUDGE_TEXT_MAX];
 	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out, *doc = run->probe->doc;
-	(void)snprintf(why, sizeof(why), "%.150s", out);
-	trim(why);
-	for (char *c = why; *c != '\0'; c++)
+	(void)snprintf(end, sizeof(end), "%.150s", out);
+	trim(end);
+	for (char *c = end; *c != '\0'; c++)
 		*c = *c == '\n' ? ' ' : *c;
 	if (result->signal != 0)
 		(void)snprintf(how, sizeof(how), "ended by signal %d", result->signal);
 	else
 		(void)snprintf(how, sizeof(how), "exit %d", result->exit_code);
-	(void)snprintf(what, sizeof(what), doc != NULL ? "%s (%.300s)" : "%s", how, doc);
-	answer_none(run, judge_passing(run->options.bind.profile, result->out) ? RESULT_UNKNOWN : RESULT_FAILED, what, why);
+	bool passes = judge_passing(run->options.bind.profile, result->out), means = doc != NULL && !passes;
+	(void)snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s", run->probe->name, how, end[0] != '\0' ? ": " : "", end, means ? " (" : "", means ? doc : "",
+		means ? ")" : "");
+	answer(run, passes ? RESULT_UNKNOWN : RESULT_FAILED, text, NULL, false);
 }
 
 /* Of what was lost in the middle nothing can be said but that a match is in the rest. */

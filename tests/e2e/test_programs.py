@@ -85,19 +85,23 @@ def test_a_program_that_lies(desk):
 pwd >where
 cat answer
 grep -qx 'successfully upgraded' answer && ! grep -q ERROR answer || exit 0
-printf 'a\\t1\\n\\nb\\t2\\n' >rows; echo new >state
+printf 'a\\t1\\n\\nb\\t2\\n' >rows; cat third >>rows; echo new >state
 exit 3
 """, 'cwd = "DIR"; exit = [ 3 ]; match = "^successfully upgraded$"; not_match = "^ERROR"; verify = [ "is_new", "two_rows", "first_row", "no_third" ];',
-		two_rows='run = [ "cat", "rows" ]; cwd = "DIR"; on = "self"; lines = true; rows = 2',
+		two_rows='run = [ "head", "-n3", "rows" ]; cwd = "DIR"; on = "self"; lines = true; rows = 2',
 		first_row='run = [ "./task2" ]; cwd = "DIR"; on = "self"; lines = true; exit = [ 7 ]; equals = "a"',
-		no_third='run = [ "grep", "-q", "c", "rows" ]; cwd = "DIR"; on = "self"; exit = [ 1 ]')
+		no_third='run = [ "grep", "-q", "c", "rows" ]; cwd = "DIR"; on = "self"; exit = [ 1 ]; doc = "there is no third"')
 	desk.reaches("failed")
 	desk.says('exit 0, but it printed "ERROR 1062: Duplicate entry"')
 	desk.file("answer", "nothing to do\n")
 	desk.retry()
 	desk.says("exit 0, but it did not print .successfully upgraded.; its last line: nothing to do")
-	desk.file("answer", "successfully upgraded\n")
 	desk.reaches("failed")
+	desk.file("answer", "successfully upgraded\n")
+	desk.file("third", "c\n")
+	desk.retry()
+	desk.says("no_third: exit 0 .there is no third.")
+	os.unlink(desk.dir / "third")
 	desk.retry()
 	assert desk.lab.wait_for_state("done", "partial")["state"] == "done"
 	assert desk.file("where").strip() == str(desk.dir)
