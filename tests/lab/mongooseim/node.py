@@ -10,7 +10,7 @@ on stdin until somebody says yes, a node of 6.2.0 cannot register while its row 
   NODE/release/VERSION   what apt-get installed        NODE/etc/   mongooseim.toml, vm.args
   NODE/run/          pid, status, running (its version), sessions, disco
   LAB/mim.json       query: the client that takes a statement; kind: pgsql or mysql; second: how long a second is here
-  NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die) · stop (hang) · sessions (decay:N a second) · package (broken)
+  NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die-new: not with the version that it had first) · stop (hang) · sessions (decay:N a second) · package (broken)
 """
 
 import json
@@ -181,6 +181,8 @@ def node():
 	write("pid", f"{os.getpid()} {started}")
 	write("status", "starting")
 	write("running", version)
+	if not (RUN / "first").exists():
+		write("first", version)
 	write("sessions", "0")
 	(RUN / "stop").unlink(missing_ok=True)
 	word = fault("boot")
@@ -191,7 +193,7 @@ def node():
 			write("status", "stopped")
 			return 0
 		time.sleep(0.02)
-	wrong = "what=fault" if word == "die" else why_not(version)
+	wrong = "what=fault" if word == "die-new" and (NODE / "run-mim/first").read_text() != version else why_not(version)
 	if wrong:
 		print(f"when={time.strftime('%FT%T')} level=critical {wrong}\nCould not start MongooseIM {version}", flush=True)
 		return 1

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Three MongooseIM nodes behind HAProxy (mode tcp), their database on real PostgreSQL or MariaDB, and users whose sessions stay open."""
 
+import contextlib
 import json
 import os
 import pathlib
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -121,10 +123,10 @@ class MongooseIM(Site):
 	system = "mongooseim"
 	n_nodes = 3
 
-	def __init__(self, directory=None, build=None, kind="pgsql", version="6.2.0", to="6.2.1", rows=3000, users=12, more=None, **options):
+	def __init__(self, directory=None, build=None, database="pgsql", version="6.2.0", to="6.2.1", rows=3000, users=12, more=None, **options):
 		"""rows: of the roster and of the archive. users: sessions that stay open. more: further values of vars."""
 		super().__init__(directory, build, **options)
-		self.kind, self.version, self.to, self.rows, self.more = kind, version, to, rows, more or {}
+		self.kind, self.version, self.to, self.rows, self.more = database, version, to, rows, more or {}
 		self.port, self.sorry_port = self.ports.take(), self.ports.take()
 		for node in self.nodes:
 			node.c2s = self.ports.take()
@@ -226,6 +228,28 @@ class MongooseIM(Site):
 
 	def on_which(self):
 		return {user.places[-1] for user in self.users}
+
+	def calls(self, node, words):
+		return [line for line in (self.node(node).dir / "calls.log").read_text().splitlines() if line.startswith(words)]
+
+	@contextlib.contextmanager
+	def hold(self, table):
+		"""A transaction that has looked at the table and stays open: no ALTER of it gets through meanwhile."""
+		argv = ["psql", "-Xq", "-d", self.conninfo()] if self.kind == "pgsql" else ["mariadb", f"--defaults-file={self.db.root_cnf}", "-D", "mim"]
+		with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.procs.env) as client:
+			client.stdin.write(f"BEGIN; SELECT 'held' FROM {table} LIMIT 1;\n")
+			client.stdin.flush()
+			while "held" not in client.stdout.readline():
+				pass
+			yield
+			client.stdin.write("ROLLBACK;\n")
+			client.stdin.close()
+
+	def altering(self):
+		"""Statements of a migration that are in the database now."""
+		if self.kind == "pgsql":
+			return self.sql("SELECT query FROM pg_stat_activity WHERE application_name LIKE 'upgd-%' AND state = 'active'")
+		return self.sql("SELECT INFO FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER%'")
 
 	def kill_client(self, word):
 		"""The client program of a migration, by its arguments; as if its host had killed it. Its statement is not asked."""

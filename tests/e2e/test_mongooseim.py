@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: MIT
+"""MongooseIM by conf/profiles/mongooseim.conf: stand-ins of its programs, real PostgreSQL and MariaDB, a real HAProxy in tcp mode, sessions that stay open."""
+
+import os
+
+import pytest
+
+from mongooseim.site import MongooseIM
+
+OLD, NEW = "6.2.0", "6.2.1"
+ALL = {"n1", "n2", "n3"}
+
+
+@pytest.fixture(name="mim")
+def _mim(make_lab):
+	def make(**options):
+		site = make_lab(MongooseIM, **options)
+		site.start_upgd()
+		return site
+	return make
+
+
+def start(site, *more):
+	site.upgctl("start", "--to", site.to, "--yes", *more)
+
+
+def wait_for_unit(site, name, *states, seconds=60):
+	"""Its record, once it is in one of these states."""
+	def there():
+		unit = site.units().get(name)
+		return unit if unit and unit["state"] in states else None
+	return site.wait_until(there, seconds, f"{name} is {' or '.join(states)}")
+
+
+def wait_for_step(site, unit, step, seconds=60):
+	site.wait_until(lambda: f"intent   {unit} {step} " in log(site), seconds, f"{unit} is at {step}")
+
+
+def log(site):
+	"""What upgctl log prints, each record once."""
+	return site.upgctl("log", "--limit", "500")
+
+
+def is_done(site, seconds=120):
+	"""Done, and so it is: every node runs the new version and serves; users are on nothing else."""
+	site.wait_for_state("done", seconds=seconds)
+	assert site.running() == {name: site.to for name in ALL}
+	assert site.serving() == ALL
+	assert {place.split()[1] for place in site.on_which()} == {site.to}
+
+
+def is_as_before(site):
+	assert site.running() == {name: site.version for name in ALL}
+	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
+	site.wait_until(lambda: {place.split()[1] for place in site.on_which()} == {site.version}, 20, "users are on the old version")
+
+
+def keys(site, table):
+	"""Columns of the primary key, on MariaDB with what of them is in it."""
+	if site.kind == "pgsql":
+		return [row[0] for row in site.sql(f"SELECT a.attname FROM pg_index i, pg_attribute a WHERE i.indrelid = '{table}'::regclass AND i.indisprimary AND a.attrelid = i.indrelid "
+			"AND a.attnum = ANY(i.indkey) ORDER BY array_position(i.indkey, a.attnum)")]
+	return [f"{row[0]}({row[1]})" if row[1] != "NULL" else row[0] for row in site.sql("SELECT COLUMN_NAME, SUB_PART FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = 'mim' "
+		f"AND TABLE_NAME = '{table}' AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX")]
+
+
+def problems(site, *args):
+	"""What upgctl check finds wrong: {subject: text}, all that it says of a subject in one text."""
+	found = {}
+	for f in site.upgctl("check", "--to", site.to, *args, json=True, codes=None)["findings"]:
+		if f["level"] == "error":
+			found[f["subject"]] = found.get(f["subject"], "") + f["text"] + " | " + (f.get("mend") or "") + "\n"
+	return found
+
+
+def test_rolls_on_postgres_while_users_stay(mim):
+	"""The schema first, under the old nodes; then one node after the other, two clusters in between; nobody is ever without a node."""
+	site = mim()
+	rows = site.sql("SELECT count(*) FROM rostergroups")
+	start(site)
+	wait_for_unit(site, "roll/n1", "done")
+	assert {row[0] for row in site.sql("SELECT cluster_name FROM discovery_nodes")} == {"mim", "mim-0.2"}
+	is_done(site)
+	assert keys(site, "discovery_nodes") == ["node_name"] and keys(site, "rostergroups") == ["server", "username", "jid", "grp"]
+	assert site.sql("SELECT count(*) FROM rostergroups") == rows
+	assert sorted(site.sql("SELECT cluster_name, node_name FROM discovery_nodes")) == [["mim-0.2", f"mongooseim@{n}"] for n in sorted(ALL)]
+	# A node that is drained sheds its sessions, and each comes again at another one: never to the page of a site that is down.
+	assert all("maintenance" not in place for user in site.users for place in user.places)
+	assert max(user.cuts for user in site.users) <= 3 * len(ALL)
+
+
+def test_goes_on_from_where_the_vendors_script_ends_on_mariadb(mim):
+	"""1071 at the key of rostergroups, and after that 1091 at its first line for ever: the steps begin where it ended."""
+	site = mim(database="mysql")
+	with pytest.raises(Exception, match="1071"):
+		site.sql(site.script("6.2.0_6.2.1"))
+	with pytest.raises(Exception, match="1091"):
+		site.sql(site.script("6.2.0_6.2.1"))
+	start(site)
+	is_done(site)
+	assert keys(site, "rostergroups") == ["server(150)", "username(200)", "jid", "grp(150)"]
+	assert keys(site, "rosterusers") == ["server", "username", "jid"] and keys(site, "discovery_nodes") == ["node_name"]
+	assert "migrate-mysql/6.2.1 rosterusers do adopted" in log(site) and "migrate-mysql/6.2.1 script do adopted" in log(site)
+
+
+BAD = {"pgsql": ("INSERT INTO discovery_nodes SELECT 'other', node_name, node_num, '', 0 FROM discovery_nodes; INSERT INTO rostergroups SELECT * FROM rostergroups LIMIT 1"),
+	"mysql": ("INSERT INTO discovery_nodes SELECT 'other', node_name, node_num, '', 0 FROM discovery_nodes; INSERT INTO rostergroups SELECT * FROM rostergroups LIMIT 1")}
+
+
+@pytest.mark.parametrize("kind", ["pgsql", "mysql"])
+def test_check_names_all_that_is_wrong_at_once(mim, kind):
+	site = mim(database=kind)
+	assert problems(site) == {}
+	site.sql(BAD[kind])
+	script = site.dir / f"scripts/{kind}_6.2.0_6.2.1.sql"
+	script.write_text("-- FIXME Replace localhost with your domain name\n" + script.read_text())
+	for node in site.nodes[:2]:
+		toml = node.dir / "etc/mongooseim.toml"
+		toml.write_text(toml.read_text().replace('scope = "global"', 'scope = "single_host"\n  host = "example.net"'))
+	site.remote("n3", "mongooseimctl", "stop")
+	site.procs.run(["rm", "-r", f"{site.dir}/packages/6.2.1"])
+	found = problems(site)
+	text = "\n".join(f"{subject}: {said}" for subject, said in found.items())
+	for what in ("no node has two rows in discovery_nodes", "rostergroups is there twice", "has nothing left to fill in", "no scope that 6.2.1 does not know", "the node runs (mongooseimctl",
+			"every node that is discovered has joined", "knows that version of the package"):
+		assert what in text, f"{what}\n{text}"
+	for mend in ("DELETE", "put your domain", "scope = \\\"host_type\\\"".replace("\\", ""), "start it", "apt-get update"):
+		assert mend in text, f"{mend}\n{text}"
+
+
+def test_check_of_a_site_that_would_be_stopped(mim):
+	"""Nobody would answer users while all is down; and a way back to an older version is none."""
+	site = mim(version="6.3.1", to="6.3.2")
+	assert problems(site) == {}
+	cfg = site.dir / "lb/lb.cfg"
+	cfg.write_text(cfg.read_text().replace(" backup", ""))
+	assert "a backup server" in str(problems(site))
+	site.to = "6.3.0"
+	assert "6.3.0 is newer than 6.3.1" in str(problems(site))
+
+
+@pytest.mark.parametrize("make,to,why", [
+	("DROP TABLE caps", "6.3.2", "unknown"),
+	("CREATE TABLE blocklist (luser int)", "6.3.2", "unknown"),
+	("SELECT 1", "6.2.0", "6.2.0"),
+	("SELECT 1", "7.0.0", "7.0.0"),
+], ids=["half", "unknown", "older", "gap"])
+def test_a_level_that_nobody_knows_a_gap_and_a_way_back_are_refused(mim, make, to, why):
+	site = mim(version="6.3.1", to=to)
+	site.sql(make)
+	out = site.upgctl("start", "--to", to, "--yes", codes=None)
+	assert site.status().get("rollout") is None
+	assert why in str(problems(site)) + out
+	is_as_before(site)
+
+
+def test_a_transaction_of_a_node_holds_the_migration_up_and_no_longer(mim):
+	"""An ALTER that waits for a lock gives up after 5 s, so that nobody waits behind it for long, and comes again."""
+	site = mim(more={"soak": "0s"})
+	with site.hold("rosterusers"):
+		start(site)
+		site.wait_until(lambda: "lock timeout" in log(site), 40, "the migration has given up once")
+		assert site.units()["migrate-pgsql/6.2.1"]["state"] == "running"
+	is_done(site)
+
+
+def test_a_statement_whose_client_was_killed_is_waited_for(mim):
+	"""MariaDB: kill -9 of the client does not end its ALTER. Until it has ended nothing is done, and what it did is not done twice."""
+	site = mim(database="mysql")
+	with site.hold("rostergroups"):
+		start(site)
+		wait_for_step(site, "migrate-mysql/6.2.1", "rostergroups")
+		site.wait_until(lambda: site.altering(), 20, "the ALTER is in the database")
+		site.kill_client("ALTER TABLE rostergroups")
+		assert site.altering()
+		site.wait_until(lambda: "statement" in site.upgctl("explain", "migrate-mysql/6.2.1"), 20, "explain names the statement")
+	is_done(site)
+	assert keys(site, "rostergroups") == ["server(150)", "username(200)", "jid", "grp(150)"]
+
+
+def test_psql_killed_in_the_middle_leaves_nothing_of_its_script(mim):
+	site = mim()
+	with site.hold("discovery_nodes"):
+		start(site)
+		site.wait_until(lambda: site.altering(), 20, "the last ALTER of the script waits")
+		site.kill_client("6.2.0_6.2.1")
+		site.wait_until(lambda: not site.altering(), 20, "its statement has ended with it")
+		assert keys(site, "rosterusers") == []
+	is_done(site)
+
+
+def test_upgd_killed_while_a_node_is_down(mim):
+	site = mim()
+	site.fault("boot", "slow:20", "n2")
+	start(site)
+	wait_for_step(site, "roll/n2", "started")
+	site.kill_upgd()
+	assert "roll/n2" in os.popen(f"{site.build}/daemon/upgd --offline status -c {site.dir}/upgd.conf").read()
+	site.start_upgd()
+	is_done(site)
+	assert len(site.calls("n2", "apt-get install -y")) == 1
+
+
+def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
+	"""Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
+	site = mim()
+	site.fault("boot", "die-new", "n2")
+	start(site)
+	wait_for_unit(site, "roll/n2", "undone", "failed")
+	assert site.running() == {"n1": NEW, "n2": OLD, "n3": OLD}
+	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
+	assert ["mim", "mongooseim@n2"] in site.sql("SELECT cluster_name, node_name FROM discovery_nodes")
+	site.fault("boot", None, "n2")
+	site.upgctl("retry", "roll/n2")
+	is_done(site)
+
+
+def test_a_stop_that_never_ends_is_forced(mim):
+	site = mim(more={"stop": "2s"})
+	site.fault("stop", "hang", "n1")
+	start(site)
+	is_done(site)
+	assert "exit 124" in log(site) and site.calls("n1", "mongooseimctl force_stop")
+
+
+def test_stops_all_where_rolling_is_not_viable(mim):
+	site = mim(version="6.3.1", to="6.3.2")
+	start(site)
+	is_done(site)
+	for user in site.users:
+		assert [place.split()[0] == "maintenance" for place in user.places][1] and not any(place.split()[1] == "6.3.1" for place in user.places[1:]), user.places
+
+
+@pytest.mark.parametrize("kind", ["pgsql", "mysql"])
+def test_a_first_node_that_does_not_start_brings_the_old_version_back(mim, kind):
+	"""From the dump, as nothing else takes back what the script did; then it rests, and begins anew when it is mended."""
+	site = mim(database=kind, version="5.0.0", to="5.1.0")
+	before = site.sql("SELECT * FROM inbox ORDER BY luser")
+	site.fault("boot", "die-new")
+	start(site)
+	wait_for_unit(site, "up/n1", "undone", seconds=90)
+	site.wait_until(lambda: "upgctl retry" in site.upgctl("status"), 60, "it rests")
+	is_as_before(site)
+	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
+	site.fault("boot", None)
+	site.upgctl("retry", "up/n1")
+	is_done(site)
+	assert {row[0] for row in site.sql("SELECT DISTINCT box FROM inbox")} == {"inbox", "archive"}
+
+
+def test_half_a_script_on_mariadb_goes_back_to_the_dump(mim):
+	site = mim(database="mysql", version="5.1.0", to="6.1.0")
+	script = site.dir / "scripts/mysql_5.1.0_6.0.0.sql"
+	good = script.read_text()
+	script.write_text(good.replace("CREATE TABLE domain_admins", "CREATE TABLE users"))
+	start(site)
+	site.wait_until(lambda: "upgctl retry" in site.upgctl("status"), 90, "it rests")
+	is_as_before(site)
+	assert site.sql("SHOW COLUMNS FROM domain_settings LIKE 'enabled'") and not site.sql("SHOW COLUMNS FROM domain_settings LIKE 'status'")
+	script.write_text(good)
+	site.upgctl("retry", "migrate-mysql/6.0.0")
+	is_done(site)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["pgsql", "mysql"])
+def test_the_whole_chain_in_one_rollout(mim, kind):
+	"""4.2.0 to 6.8.0: eight scripts, in order, nobody in between; upgd is killed on the way."""
+	site = mim(database=kind, version="4.2.0", to="6.8.0")
+	start(site)
+	wait_for_step(site, f"migrate-{kind}/6.0.0", "script", seconds=120)
+	site.kill_upgd()
+	site.start_upgd()
+	is_done(site, seconds=240)
+	assert {row[0] for row in site.sql("SELECT DISTINCT server FROM rosterusers")} == {"example.net"}
+	assert site.sql("SELECT count(*) FROM broadcast_worker_state") == [["0"]]
