@@ -90,15 +90,13 @@ static void on_answer(void *arg, const struct probe_answer *answer)
 	char subject[300];
 	q->run = NULL;
 	(void)snprintf(subject, sizeof(subject), "%s%s%s", d->profile->sets[row->set].name, row->set == 0 ? "" : " ", row->set == 0 ? "" : row->name);
-	bool means = probe->doc != NULL && answer->result == RESULT_FAILED && strstr(answer->text, probe->doc) == NULL; /* a program that failed says it not */
-	if (answer->result != RESULT_OK && (answer->result == RESULT_FAILED || !is_named_elsewhere(q))) {
-		struct bind bind = discover_bind(d, row);
-		struct fail fail;
-		char *mend = probe->mend != NULL ? bind_text(&bind, probe->mend, &fail) : NULL;
+	struct bind bind = discover_bind(d, row);
+	struct fail fail;
+	char *mend = probe->mend != NULL ? bind_text(&bind, probe->mend, &fail) : NULL;
+	if (answer->result != RESULT_OK && (answer->result == RESULT_FAILED || !is_named_elsewhere(q)))
 		discover_say(d, DISCOVER_ERROR, subject, mend != NULL ? mend : "see the parameters of the rollout, and what is said when it is asked by hand",
-			"%s%s%s%s", answer->text, means ? " (" : "", means ? probe->doc : "", means ? ")" : "");
-		free(mend);
-	}
+			"%s", answer->text);
+	free(mend);
 	d->checks->n_open--;
 	go_on(d);
 	discover_one_less(d);

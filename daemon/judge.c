@@ -36,10 +36,8 @@ static void say_rows(char text[static JUDGE_TEXT_MAX], const struct judge_table 
 		say(text, ", ...");
 }
 
-static enum result verdict(const struct probe *probe, bool holds, char text[static JUDGE_TEXT_MAX])
+static enum result verdict(bool holds)
 {
-	if (!holds && probe->doc != NULL)
-		say(text, " (%s)", probe->doc);
 	return holds ? RESULT_OK : RESULT_FAILED;
 }
 
@@ -51,7 +49,7 @@ static enum result judge_count(const struct probe *probe, const struct judge_tab
 	say(text, "%zu row%s, expected %lld", t->n_rows, t->n_rows == 1 ? "" : "s", (long long)probe->number);
 	if (!holds)
 		say_rows(text, t);
-	return verdict(probe, holds, text);
+	return verdict(holds);
 }
 
 static enum result judge_number(const struct probe *probe, const char *value, char text[static JUDGE_TEXT_MAX])
@@ -62,7 +60,7 @@ static enum result judge_number(const struct probe *probe, const char *value, ch
 	bool is_min = probe->expect == EXPECT_MIN;
 	bool holds = errno == 0 && end != value && *end == '\0' && (is_min ? number >= probe->number : number <= probe->number);
 	say(text, "\"%.80s\", expected a number, at %s %lld", value, is_min ? "least" : "most", (long long)probe->number);
-	return verdict(probe, holds, text);
+	return verdict(holds);
 }
 
 int judge_find(const char *expression, const char *text, bool by_line, char line[static JUDGE_LINE_MAX])
@@ -95,7 +93,7 @@ static enum result judge_match(const struct probe *probe, const char *value, con
 	const char *last = strrchr(value, '\n');
 	say(text, "%s\"%.80s\", expected %s match %.120s", found == 0 && last != NULL ? "... " : "", found > 0 ? line : last != NULL ? last + 1 : value,
 		wanted ? "to" : "not to", expected);
-	return verdict(probe, (found > 0) == wanted, text);
+	return verdict((found > 0) == wanted);
 }
 
 static enum result judge_value(const struct probe *probe, const struct judge_table *t, const char *expected, char text[static JUDGE_TEXT_MAX])
@@ -103,14 +101,14 @@ static enum result judge_value(const struct probe *probe, const struct judge_tab
 	const char *value = cell(t, 0, 0);
 	if (t->n_rows == 0) {
 		say(text, "no rows, expected a value");
-		return verdict(probe, false, text);
+		return verdict(false);
 	}
 	if (probe->expect == EXPECT_MIN || probe->expect == EXPECT_MAX)
 		return judge_number(probe, value, text);
 	if (probe->expect != EXPECT_EQUALS)
 		return judge_match(probe, value, expected, text);
 	say(text, "\"%.80s\", expected \"%.80s\"", value, expected);
-	return verdict(probe, strcmp(value, expected) == 0, text);
+	return verdict(strcmp(value, expected) == 0);
 }
 
 /* ---- comparing with a capture ---- */
@@ -205,7 +203,7 @@ static enum result judge_capture(const struct probe *probe, const struct judge_t
 	bool whole = probe->expect == EXPECT_SAME_AS;
 	if (!lines_of_capture(captures, probe->expected, whole, &then)) {
 		say(text, "nothing to compare with: %s was not captured", probe->expected);
-		return verdict(probe, false, text);
+		return verdict(false);
 	}
 	for (size_t i = 0; probe->except != NULL && probe->except[i] != NULL; i++)
 		lines_take_away(&then, captures, probe->except[i]);
@@ -223,7 +221,7 @@ static enum result judge_capture(const struct probe *probe, const struct judge_t
 		say(text, ", compared with %s", probe->expected);
 	lines_done(&then);
 	lines_done(&now);
-	return verdict(probe, bad == 0, text);
+	return verdict(bad == 0);
 }
 
 enum result judge(const struct probe *probe, const struct judge_table *t, const char *expected, const char *captures,

@@ -54,18 +54,26 @@ static void run_free(struct probe_run *run)
 	free(run);
 }
 
+/* What does not hold is said in the words of the profile too. */
 static void answer(struct probe_run *run, enum result result, const char *text, const struct judge_table *table, bool whole)
 {
 	struct probe_answer a = { .result = result, .text = text, .table = table, .whole = whole };
-	probe_fn *fn = run->fn;
-	void *arg = run->arg;
-	fn(arg, &a);
+	struct fail fail;
+	char said[JUDGE_TEXT_MAX];
+	char *doc = result == RESULT_FAILED && run->probe->doc != NULL ? bind_text(&run->options.bind, run->probe->doc, &fail) : NULL;
+	if (doc != NULL) {
+		int room = JUDGE_TEXT_MAX - (int)strlen(doc) - 4;
+		(void)snprintf(said, sizeof(said), "%.*s (%s)", room > JUDGE_LINE_MAX ? room : JUDGE_LINE_MAX, text, doc);
+		a.text = said;
+	}
+	run->fn(run->arg, &a);
+	free(doc);
 	run_free(run);
 }
 
 static void answer_none(struct probe_run *run, enum result result, const char *what, const char *why)
 {
-	char text[JUDGE_TEXT_MAX];
+	char text[2 * JUDGE_TEXT_MAX];
 	(void)snprintf(text, sizeof(text), "%s: %s%s%s", run->probe->name, what, why[0] != '\0' ? ": " : "", why);
 	answer(run, result, text, NULL, false);
 }

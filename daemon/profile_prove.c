@@ -129,6 +129,8 @@ static void check_probe(const struct scope *outer, uint16_t index)
 	}
 	if (probe->expect == EXPECT_NONE)
 		conf_error(s.errors, s.at, "%s: expects nothing, so it can prove nothing; give it rows, equals, match, min, max, contains, subset_of, same_as or exit", where);
+	check_text(&s, probe->doc);
+	check_text(&s, probe->mend);
 }
 
 static void check_probes(const struct scope *s, const uint16_t *list, size_t n)

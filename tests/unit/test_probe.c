@@ -29,11 +29,11 @@ struct judged {
 static const struct judged judged[] = {
 	{ "any", EXPECT_NONE, NULL, 0, { "1" }, 1, 1, RESULT_OK, "p: 1 row" },
 	{ "no rows", EXPECT_ROWS, NULL, 0, { 0 }, 0, 1, RESULT_OK, "p: 0 rows, expected 0" },
-	{ "rows", EXPECT_ROWS, NULL, 0, { "17", "18" }, 2, 1, RESULT_FAILED, "p: 2 rows, expected 0: 17, 18 (why)" },
-	{ "too few rows", EXPECT_ROWS, NULL, 2, { "17" }, 1, 1, RESULT_FAILED, "p: 1 row, expected 2: 17 (why)" },
+	{ "rows", EXPECT_ROWS, NULL, 0, { "17", "18" }, 2, 1, RESULT_FAILED, "p: 2 rows, expected 0: 17, 18" },
+	{ "too few rows", EXPECT_ROWS, NULL, 2, { "17" }, 1, 1, RESULT_FAILED, "p: 1 row, expected 2: 17" },
 	{ "equal", EXPECT_EQUALS, "3", 0, { "3" }, 1, 1, RESULT_OK, "p: \"3\", expected \"3\"" },
-	{ "unequal", EXPECT_EQUALS, "3", 0, { "30" }, 1, 1, RESULT_FAILED, "p: \"30\", expected \"3\" (why)" },
-	{ "nothing to equal", EXPECT_EQUALS, "", 0, { 0 }, 0, 1, RESULT_FAILED, "p: no rows, expected a value (why)" },
+	{ "unequal", EXPECT_EQUALS, "3", 0, { "30" }, 1, 1, RESULT_FAILED, "p: \"30\", expected \"3\"" },
+	{ "nothing to equal", EXPECT_EQUALS, "", 0, { 0 }, 0, 1, RESULT_FAILED, "p: no rows, expected a value" },
 	{ "match", EXPECT_MATCH, "^7\\.10\\.6(-|$)", 0, { "7.10.6-Rev44" }, 1, 1, RESULT_OK, NULL },
 	{ "a longer version", EXPECT_MATCH, "^7\\.10\\.6(-|$)", 0, { "7.10.60" }, 1, 1, RESULT_FAILED, NULL },
 	{ "not match", EXPECT_NOT_MATCH, "error", 0, { "fine" }, 1, 1, RESULT_OK, NULL },
@@ -46,15 +46,15 @@ static const struct judged judged[] = {
 	{ "above max", EXPECT_MAX, NULL, 3, { "4" }, 1, 1, RESULT_FAILED, NULL },
 	{ "NULL is no number", EXPECT_MAX, NULL, 3, { NULL }, 1, 1, RESULT_FAILED, NULL },
 	{ "contains", EXPECT_CONTAINS, "tasks", 0, { "a", "z", "b" }, 3, 1, RESULT_OK, "p: 3 rows, as captured in tasks" },
-	{ "contains not", EXPECT_CONTAINS, "tasks", 0, { "a", "z" }, 2, 1, RESULT_FAILED, "p: missing: b, compared with tasks (why)" },
+	{ "contains not", EXPECT_CONTAINS, "tasks", 0, { "a", "z" }, 2, 1, RESULT_FAILED, "p: missing: b, compared with tasks" },
 	{ "contains nothing", EXPECT_CONTAINS, "none", 0, { 0 }, 0, 1, RESULT_OK, NULL },
 	{ "subset", EXPECT_SUBSET_OF, "tasks", 0, { "b" }, 1, 1, RESULT_OK, NULL },
 	{ "the empty subset", EXPECT_SUBSET_OF, "none", 0, { 0 }, 0, 1, RESULT_OK, NULL },
-	{ "no subset", EXPECT_SUBSET_OF, "tasks", 0, { "b", "c" }, 2, 1, RESULT_FAILED, "p: more than was captured: c, compared with tasks (why)" },
+	{ "no subset", EXPECT_SUBSET_OF, "tasks", 0, { "b", "c" }, 2, 1, RESULT_FAILED, "p: more than was captured: c, compared with tasks" },
 	{ "same", EXPECT_SAME_AS, "two", 0, { "2", NULL, "1", "x" }, 2, 2, RESULT_OK, NULL },
 	{ "another row", EXPECT_SAME_AS, "two", 0, { "2", NULL, "1", "y" }, 2, 2, RESULT_FAILED, NULL },
 	{ "a row less", EXPECT_SAME_AS, "two", 0, { "1", "x" }, 1, 2, RESULT_FAILED, NULL },
-	{ "never captured", EXPECT_CONTAINS, "other", 0, { "a" }, 1, 1, RESULT_FAILED, "p: nothing to compare with: other was not captured (why)" },
+	{ "never captured", EXPECT_CONTAINS, "other", 0, { "a" }, 1, 1, RESULT_FAILED, "p: nothing to compare with: other was not captured" },
 };
 
 static void test_judge(void **state)
@@ -63,8 +63,7 @@ static void test_judge(void **state)
 	char text[JUDGE_TEXT_MAX];
 	for (size_t i = 0; i < sizeof(judged) / sizeof(judged[0]); i++) {
 		const struct judged *j = &judged[i];
-		struct probe probe = { .name = (char[]){ "p" }, .expect = j->expect, .expected = (char *)(uintptr_t)j->expected, .number = j->number,
-			.doc = (char[]){ "why" } };
+		struct probe probe = { .name = (char[]){ "p" }, .expect = j->expect, .expected = (char *)(uintptr_t)j->expected, .number = j->number };
 		struct judge_table table = { .n_rows = j->n_rows, .n_columns = j->n_columns, .cells = j->cells };
 		enum result result = judge(&probe, &table, j->expected, CAPTURES, text);
 		if (result != j->result || (j->says != NULL && strcmp(j->says, text) != 0))
