@@ -6,6 +6,7 @@ import os
 import pytest
 
 from mongooseim.site import MongooseIM
+from procs import LabError
 
 OLD, NEW = "6.2.0", "6.2.1"
 ALL = {"n1", "n2", "n3"}
@@ -139,18 +140,14 @@ def test_check_of_a_site_that_would_be_stopped(mim):
 	assert "6.3.0 is newer than 6.3.1" in str(problems(site))
 
 
-@pytest.mark.parametrize("make,to,why", [
-	("DROP TABLE caps", "6.3.2", "unknown"),
-	("CREATE TABLE blocklist (luser int)", "6.3.2", "unknown"),
-	("SELECT 1", "6.2.0", "6.2.0"),
-	("SELECT 1", "7.0.0", "7.0.0"),
-], ids=["half", "unknown", "older", "gap"])
-def test_a_level_that_nobody_knows_a_gap_and_a_way_back_are_refused(mim, make, to, why):
-	site = mim(version="6.3.1", to=to)
-	site.sql(make)
-	out = site.upgctl("start", "--to", to, "--yes", codes=None)
+def test_a_level_that_nobody_knows_a_gap_and_a_way_back_are_refused(mim):
+	site = mim(version="6.3.1", to="6.3.2")
+	for sql, to, why in (("SELECT 1", "6.2.0", "older"), ("SELECT 1", "7.0.0", "7.0.0"), ("CREATE TABLE blocklist (luser int)", "6.3.2", "unknown: 111111010"),
+			("DROP TABLE blocklist; DROP TABLE caps", "6.3.2", "unknown: 11111h000")):
+		site.sql(sql)
+		with pytest.raises(LabError, match=why):
+			site.upgctl("start", "--to", to, "--yes")
 	assert site.status().get("rollout") is None
-	assert why in str(problems(site)) + out
 	is_as_before(site)
 
 
