@@ -6,6 +6,7 @@
  */
 #include "views_job.h"
 
+#include "bind.h"
 #include "core/rehearse.h"
 #include "discover.h"
 #include "io/conf.h"
@@ -174,6 +175,23 @@ static void add_string(struct json_object *array, char *text)
 {
 	json_array_add_str(array, text);
 	free(text);
+}
+
+/* What a person says yes to, in full: where a loss is announced, it is read before the start. */
+static void approvals_add(struct json_object *text, const struct profile *profile, const struct stage *stage)
+{
+	struct bind bind = { .profile = profile, .lane = LANE_NONE };
+	struct fail fail;
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		const struct step *step = &stage->steps[i];
+		if (step->act.kind != ACTION_APPROVE)
+			continue;
+		char *question = bind_text(&bind, step->act.to, &fail), *line;
+		if (asprintf(&line, "%*s%s: %s", 13, "", step->name, question != NULL ? question : step->act.to) < 0)
+			abort();
+		add_string(text, line);
+		free(question);
+	}
 }
 
 /* ---- what the call changes for its rehearsal ---- */
@@ -368,6 +386,7 @@ static void plan_begun(struct view_planner *planner, const struct discover_resul
 	for (size_t i = 0; i < job->profile->n_stages; i++) {
 		json_object_array_add(stages, stage_json(job->profile, &job->profile->stages[i], result));
 		add_string(planner->text, stage_line(job->profile, &job->profile->stages[i], result));
+		approvals_add(planner->text, job->profile, &job->profile->stages[i]);
 	}
 	for (size_t i = 0; i < result->n_findings && json_object_array_length(planner->problems) < FINDINGS_MAX; i++) {
 		const struct discover_finding *finding = &result->findings[i];
