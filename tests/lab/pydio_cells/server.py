@@ -14,7 +14,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cells_program import fault
+from pydio_cells.program import fault
 
 # The migrations of v4: service, file as gorp_migrations names it, its statement. A file is recorded after its DDL, which commits by itself.
 V4 = (

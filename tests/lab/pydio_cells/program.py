@@ -21,16 +21,16 @@ import shutil
 import sys
 import time
 
-HERE = pathlib.Path(__file__).resolve().parent
+LAB = pathlib.Path(__file__).resolve().parents[1]
 
 
 def binary(version):
 	return f"""#!/usr/bin/python3
 # Pydio Cells {version}
 import sys
-sys.path.insert(0, {str(HERE)!r})
-import cells_program
-sys.exit(cells_program.main({version!r}, __file__, sys.argv[1:]))
+sys.path.insert(0, {str(LAB)!r})
+from pydio_cells import program
+sys.exit(program.main({version!r}, __file__, sys.argv[1:]))
 """
 
 
@@ -121,11 +121,11 @@ def _apply(version, exe, package, dry):
 
 
 def start(version, exe, args):
-	import cells_server  # pylint: disable=import-outside-toplevel  # half of the start of a program that only says its version
+	from pydio_cells import server  # pylint: disable=import-outside-toplevel  # half of the start of a program that only says its version
 	port = os.environ.get("CELLS_HEALTHCHECK")
 	if "--healthcheck" in args:
 		port = args[args.index("--healthcheck") + 1]
-	return cells_server.Server(version, exe, work_dir(), int(port) if port else None).serve()
+	return server.Server(version, exe, work_dir(), int(port) if port else None).serve()
 
 
 def admin(_version, _exe, args):
