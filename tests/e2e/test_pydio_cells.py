@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: MIT
+"""Pydio Cells from v3 to v4: three nodes stopped at once, real MariaDB and HAProxy, stand-ins of cells and systemctl (tests/lab/pydio_cells)."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+from procs import wait_until
+from pydio_cells import data
+from pydio_cells.site import Cells
+
+START = ("start", "--to", "4.2.1", "--yes")
+FIX = ("--set", "fix_collation=yes")
+
+
+def start(site, *more):
+	site.start_upgd()
+	site.people = site.users()
+	site.people.wait_for("v3")
+	site.upgctl(*START, *more)
+
+
+def let_go_on(site, fault, node="n1"):
+	site.fault(fault, None, node)
+
+
+def is_v4(site):
+	"""Migrated once and whole, nothing lost, all nodes in."""
+	assert site.versions() == {"4.2.1"} and site.migrated() == 5
+	assert data.texts(site.db) == site.texts
+	assert [s["status"] for s in site.servers_of("lb", "cells").values()] == ["UP"] * len(site.nodes)
+	assert not site.db.sql("SELECT 1 FROM cells.hydra_jwk WHERE sid = 'hydra.openid.id-token'")
+
+
+def is_v3(site, collations):
+	"""As it was before anybody came: database, files, programs; and it serves."""
+	assert site.versions() == {"3.0.9"} and site.migrated() == 0
+	assert data.texts(site.db) == site.texts and data.keys(site.db) == site.keys and data.collations(site.db) == collations
+	assert len(site.db.sql("SELECT 1 FROM cells.hydra_jwk")) == 2
+	for node in site.nodes:
+		assert json.loads((node.columns["work"] / "pydio.json").read_text())["versions"] == {"pydio.grpc.oauth": "3.0.9"}
+		assert not pathlib.Path(f"{node.columns['bin']}.next").exists()
+	site.people.wait_for("v3")
+
+
+def unit_text(site, name):
+	return site.upgctl("explain", name)
+
+
+def wait_for_unit(site, name, *states, seconds=60):
+	return site.wait_until(lambda: (site.units().get(name) or {}).get("state") in states, seconds, f"{name} is {' or '.join(states)}")
+
+
+# the way there
+
+
+def test_all_nodes_at_once_and_users_see_the_maintenance_page(make_lab):
+	site = make_lab(Cells)
+	before = data.collations(site.db)
+	start(site)
+	site.wait_for_state("done")
+	site.people.wait_for("v4")
+	is_v4(site)
+	assert data.keys(site.db) == site.keys
+	after = data.collations(site.db)
+	assert {k: after[k] for k in before if not k.startswith("hydra_jwk_migration")} == {k: v for k, v in before.items() if not k.startswith("hydra_jwk_migration")}
+	assert [w for w in site.people.words() if not w.startswith("error")] == ["v3", "maintenance", "v4"], site.people.told()
+	assert not [w for w in site.people.words() if w.startswith("error")], site.people.told()
+	assert (site.dir / "saved/cells-1.sql").stat().st_mode & 0o077 == 0
+	for node in site.nodes:
+		held = subprocess.run(["tar", "-tf", node.columns["backup"] / "work-1.tar"], capture_output=True, text=True, check=True).stdout.split()
+		assert "./data/.minio.sys/format.json" in held and "./pydio.json" in held and not [f for f in held if "big.bin" in f]
+		assert site.calls(node.name) == ["systemctl start cells", "systemctl stop cells", "systemctl start cells"]
+
+
+# collations
+
+
+@pytest.mark.parametrize("state", ["latin1", "database", "keyless", "jwk"])
+def test_a_wrong_collation_is_found_before_and_mended_if_asked_for(make_lab, state):
+	site = make_lab(Cells, state=state, nodes=1)
+	before = data.collations(site.db)
+	assert site.gate() and (state != "jwk" or len(site.gate()) == 1)
+	start(site, *FIX)
+	site.wait_for_state("done")
+	is_v4(site)
+	assert not site.gate() and site.db.sql("SELECT @@character_set_database", "cells") == [["utf8mb4"]]
+	assert data.keys(site.db) == site.keys and len(site.keys) == (0 if state == "keyless" else 6)
+	after = data.collations(site.db)
+	exact = {k for k, v in before.items() if v.endswith("_bin")}
+	assert len(exact) == 9 and {k for k, v in after.items() if v.endswith("_bin")} == exact
+	assert all(after[k].startswith("utf8mb4") for k in before if not k.startswith(("gorp_", "hydra_jwk_migration", "enc_node_keys")))
+	assert after["enc_node_keys.node_id"] == "ascii_general_ci"
+
+
+def test_a_healthy_database_is_not_mended(make_lab):
+	site = make_lab(Cells, nodes=1)
+	start(site, *FIX)
+	site.wait_for_state("done")
+	is_v4(site)
+	assert not [u for u in site.units() if u.startswith(("convert", "unlink", "relink"))]
+	assert data.collations(site.db)["data_pydiods1_nodes.name"] == "utf8mb4_bin"
+
+
+def alters(site, what):
+	return site.db.sql(f"SELECT id FROM information_schema.processlist WHERE info LIKE '/* upgd 1 {what} */%'")
+
+
+def test_killed_in_the_mending_with_its_client(make_lab):
+	"""The statement waits for a lock, upgd and the client are killed: it is found in the database, waited for, and not run twice."""
+	site = make_lab(Cells, state="latin1", nodes=1)
+	holder = subprocess.Popen(["mariadb", f"--defaults-file={site.db.root_cnf}", "cells", "--unbuffered"], stdin=subprocess.PIPE, env=site.procs.env, text=True)
+	try:
+		holder.stdin.write("SET autocommit = 0; SELECT * FROM idm_policy LIMIT 1;\n")
+		holder.stdin.flush()
+		start(site, *FIX)
+		site.wait_until(lambda: alters(site, "idm_policy"), 60, "the table's statement waits")
+		site.kill_upgd()
+		wait_until(lambda: kill_clients(site), 20, "the client is killed")
+		assert alters(site, "idm_policy")
+		site.start_upgd()
+		site.wait_until(lambda: "does not run any more" in unit_text(site, "convert/idm_policy") or "orphan" in unit_text(site, "convert/idm_policy"), 60, "it is seen in the database")
+		holder.stdin.write("COMMIT;\n")
+		holder.stdin.flush()
+		site.wait_for_state("done")
+	finally:
+		holder.stdin.close()
+		holder.wait()
+	is_v4(site)
+	assert data.keys(site.db) == site.keys and not site.gate()
+
+
+def kill_clients(site):
+	"""Of the statement on idm_policy, by their pids."""
+	found = subprocess.run(["pgrep", "-f", f"mysql.*{site.db.root_cnf}.*upgd 1 idm_policy"], capture_output=True, text=True, check=False).stdout.split()
+	for pid in found:
+		try:
+			os.kill(int(pid), signal.SIGKILL)
+		except ProcessLookupError:
+			pass
+	return found
+
+
+@pytest.mark.parametrize("unit", ["unlink/idm_acls.idm_acls_f2", "relink/idm_acls.idm_acls_f2"])
+def test_killed_between_two_statements(make_lab, unit):
+	"""The rows were written down at the start: what is gone by now is not forgotten."""
+	site = make_lab(Cells, state="latin1", nodes=1)
+	start(site, *FIX)
+	wait_for_unit(site, unit, "done")
+	site.kill_upgd()
+	site.start_upgd()
+	site.wait_for_state("done")
+	is_v4(site)
+	assert data.keys(site.db) == site.keys and len(site.keys) == 6 and not site.gate()
+
+
+# the tools that lie
+
+
+@pytest.mark.parametrize("word,why", [("fail", "Error while"), ("lies", "3.0.9")])
+def test_cells_update_that_says_nothing_by_its_exit_code(make_lab, word, why):
+	site = make_lab(Cells)
+	before = data.collations(site.db)
+	site.fault("update", word, "n2")
+	start(site)
+	wait_for_unit(site, "fetch/n2", "failed")
+	assert why in unit_text(site, "fetch/n2")
+	assert site.people.words() == ["v3"] and site.versions() == {"3.0.9"} and data.collations(site.db) == before
+	let_go_on(site, "update", "n2")
+	site.upgctl("retry", "fetch/n2")
+	site.wait_for_state("done")
+	is_v4(site)
+
+
+# the first start
+
+
+def test_killed_in_the_first_start(make_lab):
+	site = make_lab(Cells)
+	site.fault("migrate", "wait:pydio.grpc.acl", "n1")
+	start(site)
+	site.wait_until(lambda: site.migrated() == 2, 60, "v4 is half way in its migration")
+	site.kill_upgd()
+	site.start_upgd()
+	let_go_on(site, "migrate")
+	site.wait_for_state("done")
+	is_v4(site)
+	assert data.keys(site.db) == site.keys and site.calls("n1").count("systemctl start cells") == 2
+
+
+@pytest.mark.parametrize("fault,word,said", [("gate", "dirty", "Stopping all migrations"), ("migrate", "fail:pydio.grpc.acl", "Could not apply migrations")])
+def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, fault, word, said):
+	site = make_lab(Cells)
+	before = data.collations(site.db)
+	site.fault(fault, word, "n1")
+	start(site)
+	site.wait_until(lambda: "retry" in site.upgctl("status") and site.units()["up/n1"]["state"] == "failed", 90, "it is back and rests")
+	assert said in unit_text(site, "up/n1")
+	is_v3(site, before)
+	let_go_on(site, fault)
+	site.upgctl("retry", "up/n1")
+	site.wait_for_state("done")
+	is_v4(site)
+	assert site.people.words() == ["v3", "maintenance", "v3", "maintenance", "v4"], site.people.told()
+
+
+# before
+
+
+def test_check_lists_every_problem_of_a_bad_site_at_once(make_lab):
+	site = make_lab(Cells, state="latin1", binds="localhost", maintenance=False, values={"option_file": "/nonexistent/admin.cnf"})
+	site.fault("update", "empty", "n2")
+	site.start_upgd()
+	said = site.upgctl("check", "--to", "4.2.1", codes=None)
+	for words in ("collation of the database's character set", "--set fix_collation=yes", "bind address", "cells configure sites", "update server has that version",
+			"--set binary=/path", "answer for users", "errorfile 503", "can log in", "/nonexistent/admin.cnf"):
+		assert words in said, words
+	assert said.count("bind address") == 3 and said.count("update server has") == 1
+	refused = site.upgctl(*START, codes=(1, 2, 3))
+	assert "v3" not in refused and site.status().get("rollout") is None
+
+
+def test_a_version_that_is_not_for_this_profile(make_lab):
+	site = make_lab(Cells, nodes=1)
+	site.start_upgd()
+	said = site.upgctl("check", "--to", "5.0.0", codes=None)
+	assert "no plan" in said and "^4" in said
