@@ -111,32 +111,28 @@ def alters(site, what):
 
 
 def test_killed_in_the_mending_with_its_client(make_lab):
-	"""The statement waits for a lock, upgd and the client are killed: it is found in the database, waited for, and not run twice."""
-	site = make_lab(Cells, state="latin1", nodes=1)
-	holder = subprocess.Popen(["mariadb", f"--defaults-file={site.db.root_cnf}", "cells", "--unbuffered"], stdin=subprocess.PIPE, env=site.procs.env, text=True)
-	try:
-		holder.stdin.write("SET autocommit = 0; SELECT * FROM idm_policy LIMIT 1;\n")
-		holder.stdin.flush()
-		start(site, *FIX)
-		site.wait_until(lambda: alters(site, "idm_policy"), 60, "the table's statement waits")
-		site.kill_upgd()
-		wait_until(lambda: kill_clients(site), 20, "the client is killed")
-		assert alters(site, "idm_policy")
-		site.start_upgd()
-		site.wait_until(lambda: "does not run any more" in unit_text(site, "convert/idm_policy") or "orphan" in unit_text(site, "convert/idm_policy"), 60, "it is seen in the database")
-		holder.stdin.write("COMMIT;\n")
-		holder.stdin.flush()
-		site.wait_for_state("done", seconds=60)
-	finally:
-		holder.stdin.close()
-		holder.wait()
+	"""upgd and the client are killed, the statement runs on: it is found in the database, waited for, and not run twice."""
+	site = make_lab(Cells, state="latin1", nodes=1, files=150000)
+	start(site, *FIX)
+	wait_until(lambda: alters(site, "data_pydiods1_nodes"), 60, "the table is being converted")
+	site.kill_upgd()
+	wait_until(lambda: kill_clients(site, "data_pydiods1_nodes"), 20, "the client is killed")
+	assert alters(site, "data_pydiods1_nodes")
+	site.start_upgd()
+	site.wait_for_state("done", seconds=60)
 	is_v4(site)
 	assert data.keys(site.db) == site.keys and not site.gate()
+	assert intents(site, "convert/data_pydiods1_nodes", "alter") == 1
 
 
-def kill_clients(site):
-	"""Of the statement on idm_policy, by their pids."""
-	found = subprocess.run(["pgrep", "-f", f"mysql.*{site.db.root_cnf}.*upgd 1 idm_policy"], capture_output=True, text=True, check=False).stdout.split()
+def intents(site, unit, step):
+	records = site.upgctl("log", "--limit", "1000", json=True)["records"]
+	return len([r for r in records if r["kind"] == "intent" and r["unit"] == unit and r["step"] == step])
+
+
+def kill_clients(site, what):
+	"""Of the statement on that row, by their pids."""
+	found = subprocess.run(["pgrep", "-f", f"^mysql.*{site.db.root_cnf}.*upgd 1 {what} "], capture_output=True, text=True, check=False).stdout.split()
 	for pid in found:
 		try:
 			os.kill(int(pid), signal.SIGKILL)
