@@ -101,11 +101,11 @@ static const char *placeholder(enum param_type type)
 	return values[type];
 }
 
-static struct profile *load(const char *path, const char *const *params)
+static struct profile *load(const char *path, const char *const *params, bool early)
 {
 	struct conf_errors errors = { 0 };
 	struct fail fail = { .text = "" };
-	struct profile *profile = profile_load(path, params, &errors, &fail);
+	struct profile *profile = early ? profile_load_early(path, params, &errors, &fail) : profile_load(path, params, &errors, &fail);
 	if (profile == NULL && errors.n == 0)
 		(void)fprintf(stderr, "%s\n", fail.text);
 	conf_errors_print(&errors, stderr);
@@ -139,7 +139,7 @@ static size_t vars_unknown(const char *file, const struct config *config, const 
 /* First without parameters, for its own mistakes with their lines; then with those of upgd.conf, and something fitting for the rest. */
 static struct profile *profile_tested(const char *path, const struct config *config, const char *file)
 {
-	struct profile *bare = load(path, NULL);
+	struct profile *bare = load(path, NULL, false);
 	if (bare == NULL)
 		return NULL;
 	if (vars_unknown(file, config, bare) > 0) {
@@ -148,6 +148,7 @@ static struct profile *profile_tested(const char *path, const struct config *con
 	}
 	const char **params = memory_need(calloc(2 * (bare->n_params + config->vars.n) + 1, sizeof(char *)));
 	size_t n = 0;
+	bool guessed = false;
 	for (size_t i = 0; i < config->vars.n; i++) {
 		params[n++] = config->vars.items[i].name;
 		params[n++] = config->vars.items[i].value;
@@ -157,8 +158,10 @@ static struct profile *profile_tested(const char *path, const struct config *con
 			continue;
 		params[n++] = bare->params[i].name;
 		params[n++] = placeholder(bare->params[i].type);
+		guessed = true;
 	}
-	struct profile *profile = load(path, params);
+	/* What was made up would fit no plan: each of them is proved, and the first is rehearsed. */
+	struct profile *profile = load(path, params, guessed && bare->n_plans > 0);
 	free(params);
 	profile_free(bare);
 	return profile;

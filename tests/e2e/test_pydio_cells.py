@@ -232,6 +232,8 @@ def test_check_lists_every_problem_of_a_bad_site_at_once(make_lab):
 
 def test_a_version_that_is_not_for_this_profile(make_lab):
 	site = make_lab(Cells, nodes=1)
+	tested = site.procs.run([site.build / "daemon/upgd", "-t", "-c", site.dir / "upgd.conf"])
+	assert "ok: cluster lab" in tested and "profile pydio-cells" in tested
 	site.start_upgd()
 	said = site.upgctl("check", "--to", "5.0.0", codes=None)
 	assert "no plan" in said and "^4" in said
