@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: MIT
 """OMERO, by conf/profiles/omero.conf: real PostgreSQL and HAProxy, a stand-in of bin/omero, SQL scripts of the shape that OMERO's have."""
 
+import fcntl
 import hashlib
 import os
+import pathlib
 import signal
+import socket
+import subprocess
 
 import pytest
 
-from omero.data import SQL
+from omero.data import DIRTY, SQL
 from omero.site import Omero
-from procs import LabError
+from procs import LabError, marked
 
 START = ("start", "--to", "4.3.3", "--yes")
 OLD, NEW = "OMERO.server {} images=400", "OMERO.server 4.3.3 images=400"
@@ -51,3 +55,207 @@ def test_from_32_to_43_in_one_go(make_lab):
 	assert (old / "VERSION").read_text() == "3.2.3\n" and not (site.home / "omero_dist_new").exists()
 	assert (old / "etc/grid/config.xml").read_bytes() == (new / "etc/grid/config.xml").read_bytes()
 	assert site.databases() == ["omero"]
+
+
+class Session:
+	"""A user who stays connected: the drain waits for him, and meanwhile nothing has stopped."""
+
+	def __init__(self, site):
+		self.socket = socket.create_connection(("127.0.0.1", site.fe_server), timeout=10)
+		assert self.socket.recv(200).startswith(b"OMERO.server")
+
+	def leave(self):
+		self.socket.close()
+
+
+def on_the_way(make_lab, *start, **options):
+	"""A rollout that has looked at everything and drains: (site, what lets it go on)."""
+	site = begin(make_lab, values={"drain": "5m"}, **options)
+	site.start_visitors()
+	session = Session(site)
+	site.upgctl(*START, *start)
+	site.wait_until(lambda: site.units()["down/n1"].get("step") == "drain", 60, "the node drains")
+	return site, session
+
+
+def spoiled(make_lab, *dirty, **options):
+	"""What is wrong with the data came after the look."""
+	site, session = on_the_way(make_lab, **options)
+	for name in dirty:
+		site.pg.sql(DIRTY[name], "omero")
+	session.leave()
+	return site
+
+
+def wait_back(site, unit):
+	"""The whole rollout went back and rests, for that unit: what explain says of it."""
+	def rests():
+		return next((h for h in site.status().get("holds", []) if h["kind"] == "back"), None)
+	site.wait_until(rests, 90, f"it is back, for {unit}")
+	site.wait_until(lambda: all(u["state"] != "undoing" for u in site.units().values()), 60, "nothing is under way")
+	return site.upgctl("explain", unit)
+
+
+def test_check_names_every_problem_at_once(make_lab):
+	"""Each with what to do about it, and nothing is touched."""
+	site = make_lab(Omero, dirty=("groups", "removed", "sizez", "unfinished"), errorfile=False, values={"db": "omero", "web": "http://127.0.0.1:1/"})
+	(site.home / "omero_dist_old").mkdir()
+	(site.home / "omero_dist_new/VERSION").write_text("4.2.0\n")
+	script = site.dir / "sql/OMERO4.3__0/OMERO4.2__0.sql"
+	script.write_text(script.read_text() + "\n-- RAISE EXCEPTION '%%', txt\n")
+	site.omero("admin", "stop")
+	site.start_upgd()
+	found = site.upgctl("check", "--set", "to=4.3.3", codes=(1, 2, 3, 4, 5, 6))
+	for probe in ("finished", "answers", "gate", "clean", "raises", "new_there", "none_left", "is_up", "web_up"):
+		at = [n for n, line in enumerate(found.splitlines()) if f" {probe}:" in line]
+		assert len(at) == 1 and found.splitlines()[at[0] + 1].strip().startswith("mend:"), f"{probe}\n{found}"
+	assert found.count("error ") == 9, found
+
+
+@pytest.mark.parametrize("dirty, target, what", [
+	(("unknown",), "4.3.3", "OMERO4.1DEV__7"), ((), "4.0.2", "OMERO4.1__0"), ((), "5.0.0", "5.0.0")], ids=["unknown-level", "downgrade", "no-way"])
+def test_a_level_without_a_way_is_refused(make_lab, dirty, target, what):
+	site = begin(make_lab)
+	for name in dirty:
+		site.pg.sql(DIRTY[name], "omero")
+	with pytest.raises(LabError, match=what.replace(".", r"\.")):
+		site.upgctl("start", "--to", target, "--yes")
+	assert site.upgctl("status", codes=None).startswith("no rollout yet")
+
+
+def test_permissions_that_nobody_has_decided_bring_the_old_service_back(make_lab):
+	"""The report is kept, the database was never touched; after the repair `retry` goes on in the same rollout."""
+	site = spoiled(make_lab, "groups")
+	told = wait_back(site, "migrate/OMERO4.2__0")
+	assert "Different groups: Dataset(id=1)" in told and "move-to-group" in told, told
+	serves(site, "4.1.1", "OMERO4.1__0")
+	assert site.databases() == ["omero"] and (site.home / "omero_dist_new/VERSION").read_text() == "4.3.3\n"
+	repair = [site.pg.bin / "psql", "-X", "-v", "ON_ERROR_STOP=1", "-vGRP=2", "-vUSR=1", "-d", "omero", "-f", SQL / "OMERO4.2__0/omero-4.1-move-to-group.sql"]
+	site.procs.run(repair, env=site.pg.env)
+	site.upgctl("retry", "migrate/OMERO4.2__0")
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+	assert [w for w in site.visitors[0].words()] == ["4.1.1", "maintenance", "4.1.1", "maintenance", "4.3.3"], site.visitors[0].told()
+
+
+def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
+	site = begin(make_lab, old="4.2.2", dirty=("sizez", "waves"))
+	site.upgctl(*START, "--wait", seconds=120)
+	assert site.dbpatch() == "OMERO4.3__0" and site.pg.value("SELECT count(*) FROM pixels WHERE sizez = 1 AND id IN (7, 8)", "omero") == "2"
+	assert site.pg.value("SELECT count(*) FROM logicalchannel WHERE excitationwave IS NULL OR emissionwave IS NULL", "omero") == "2"
+
+
+def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
+	"""Three of four scripts have committed: the dump comes back under the database's name, what was half done is kept, and retry begins anew."""
+	site = spoiled(make_lab, "index", old="3.2.3")
+	told = wait_back(site, "migrate/OMERO4.3__0")
+	assert "objectivesettings_check" in told, told
+	serves(site, "3.2.3", "OMERO3A__11")
+	kept = [d for d in site.databases() if d != "omero"]
+	assert len(kept) == 1 and kept[0].startswith("omero_failed_") and site.dbpatch(kept[0]) == "OMERO4.2__0", site.databases()
+	site.pg.sql("UPDATE objectivesettings SET refractiveindex = 1.33 WHERE id = 5", "omero")
+	site.upgctl("retry", "migrate/OMERO4.3__0")
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+
+
+def test_a_new_server_that_does_not_come_up(make_lab):
+	"""admin start ends with 43 after its time: the old one is back, on the restored database."""
+	site = begin(make_lab, wait="2")
+	site.start_visitors()
+	site.fault("start", "never 4.3.3", node="n1")
+	site.upgctl(*START)
+	told = wait_back(site, "up/n1")
+	assert "Failed to startup some components" in told, told
+	serves(site, "4.1.1", "OMERO4.1__0")
+	site.fault("start", None, node="n1")
+	site.upgctl("abort", "--yes")
+	site.wait_for_state("aborted")
+	serves(site, "4.1.1", "OMERO4.1__0")
+
+
+def test_a_server_that_does_not_stop_is_let_be(make_lab):
+	site = begin(make_lab)
+	site.start_visitors()
+	site.fault("stop", "hangs", node="n1")
+	site.upgctl(*START)
+	wait_back(site, "down/n1")
+	serves(site, "4.1.1", "OMERO4.1__0")
+	assert site.omero("version").startswith("4.1.1") and not (site.dir / "backup/omero-1.dump").exists()
+
+
+def test_a_dump_that_is_cut_off_is_made_again(make_lab):
+	site = begin(make_lab)
+	site.fault("pg_dump.cut", "")
+	site.upgctl(*START, "--wait", seconds=120)
+	records = site.upgctl("log", "--limit", 500, json=True)["records"]
+	assert len([r for r in records if r["kind"] == "intent" and r.get("step") == "dump"]) == 2
+	site.procs.run([site.pg.bin / "pg_restore", "-f", "/dev/null", site.dir / "backup/omero-1.dump"])
+
+
+class Lock:
+	"""A transaction of somebody else that holds a table; the scripts of an upgrade wait for it. Named as ours are, it is no client that is in the way."""
+
+	def __init__(self, site, table):
+		self.psql = subprocess.Popen([site.pg.bin / "psql", "-Xq", "-d", "omero"], env={**site.procs.env, **site.pg.env, "PGAPPNAME": "upgd-test"},  # pylint: disable=consider-using-with
+			stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+		self.psql.stdin.write(f"BEGIN; LOCK TABLE {table};\n")
+		self.psql.stdin.flush()
+		site.wait_until(lambda: site.pg.value("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND pid IN "
+			"(SELECT pid FROM pg_stat_activity WHERE application_name = 'upgd-test')", "omero") != "0", 20, f"{table} is locked")
+
+	def release(self):
+		self.psql.stdin.write("ROLLBACK;\n")
+		self.psql.stdin.close()
+		self.psql.wait()
+
+
+def blocked(site):
+	"""The backend of the script that waits for the lock."""
+	rows = site.pg.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'upgd-edge' AND wait_event_type = 'Lock'")
+	return rows[0][0] if rows else None
+
+
+def client_of(site, words):
+	"""The process of the site whose command has these words."""
+	for pid in marked(site.mark):
+		command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+		if words in command and command[0].endswith("psql"):
+			return pid
+	return None
+
+
+@pytest.mark.parametrize("whom", ["psql", "upgd", "both"])
+def test_killed_in_the_midst_of_a_script(make_lab, whom):
+	"""It is rolled back or goes on, and is there once."""
+	site, session = on_the_way(make_lab)
+	lock = Lock(site, "pixels")  # the script for 4.2 does not touch it, the one for 4.3 does
+	session.leave()
+	site.wait_until(lambda: blocked(site), 60, "a script waits for the lock")
+	pid = client_of(site, "OMERO4.2__0.sql")
+	if whom != "psql":
+		site.kill_upgd()
+	if whom != "upgd":
+		os.kill(pid, signal.SIGKILL)
+	if whom != "psql":
+		site.start_upgd()
+	lock.release()
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+	assert site.pg.value("SELECT count(*) FROM dbpatch WHERE currentversion = 'OMERO4.3'", "omero") == "1"
+
+
+def test_upgd_killed_while_the_dump_comes_back(make_lab):
+	"""In the midst of the way back: it is gone to its end, once."""
+	site = begin(make_lab, old="4.0.2", dirty=("index",))
+	site.start_visitors()
+	site.fault("pg_restore.words", "omero_restored_1")
+	with open(site.dir / "fault/pg_restore.lock", "w") as held:
+		fcntl.flock(held, fcntl.LOCK_EX)
+		site.upgctl(*START)
+		site.wait_until(lambda: "omero_restored_1" in site.databases() and any(u["step"] == "dump" for u in site.units("save").values()), 90, "the dump comes back")
+		site.kill_upgd()
+	site.start_upgd()
+	wait_back(site, "migrate/OMERO4.3__0")
+	serves(site, "4.0.2", "OMERO4__0")
+	assert len(site.databases()) == 2, site.databases()

@@ -7,7 +7,7 @@ Stand-in of bin/omero: the server, OMERO.web and the command line of one dist, a
 
 DIST has VERSION, etc/grid/config.xml, var/. The server compares dbpatch with what it was made for and does not come up on another level: it says so
 in var/log/Blitz-0.log, and `admin start` prints dots for STANDIN_WAIT seconds (300), stops it and ends with 43. Exit codes above 255 wrap: 876 is 108.
-Fault hooks, files of LAB_NODE_DIR/fault: `start` never | `stop` hangs, leaves | `web` never.
+Fault hooks, files of LAB_NODE_DIR/fault: `start`: never VERSION · `stop`: hangs, leaves · `web`: never.
 """
 
 import http.server
@@ -122,7 +122,7 @@ class Tcp(socketserver.ThreadingTCPServer):
 
 def serve_blitz(dist):
 	"""The grid node is there at once; Blitz, which listens, only when the database suits."""
-	if fault("start") == "never":
+	if fault("start") == f"never {dist.version}":
 		signal.pause()
 	level = dist.ask(LAST)
 	if level is None:
@@ -140,6 +140,7 @@ def serve_blitz(dist):
 	class Glacier(socketserver.BaseRequestHandler):
 		def handle(self):
 			self.request.sendall(f"OMERO.server {dist.version} images={images}\n".encode())
+			self.request.recv(1)  # a session lasts until the user leaves
 
 	server = Tcp(("127.0.0.1", int(dist.config()["omero.ports.ssl"])), Glacier)
 
