@@ -38,7 +38,7 @@ PAGE = "HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/html\r\nConnectio
 
 TOOL = """#!/bin/sh
 case "$*" in *"$(cat {lab}/fault/{name}.words 2>/dev/null || echo no such words)"*) flock {lab}/fault/{name}.lock true ;; esac
-[ -e {lab}/fault/{name}.cut ] || exec {real} "$@"
+case "$*" in *.dump*) [ -e {lab}/fault/{name}.cut ] ;; *) false ;; esac || exec {real} "$@"
 rm {lab}/fault/{name}.cut
 {real} "$@" && for last in "$@"; do case $last in *.dump) truncate -s -300 "$last" ;; esac; done
 """
