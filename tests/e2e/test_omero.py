@@ -88,15 +88,6 @@ def spoiled(make_lab, *dirty, **options):
 	return site
 
 
-def wait_back(site, unit):
-	"""The whole rollout went back and rests, for that unit: what explain says of it."""
-	def rests():
-		return next((h for h in site.status().get("holds", []) if h["kind"] == "back"), None)
-	site.wait_until(rests, 90, f"it is back, for {unit}")
-	site.wait_until(lambda: all(u["state"] != "undoing" for u in site.units().values()), 60, "nothing is under way")
-	return site.upgctl("explain", unit)
-
-
 def test_check_names_every_problem_at_once(make_lab):
 	"""Each with what to do about it, and nothing is touched."""
 	site = make_lab(Omero, dirty=("groups", "removed", "sizez", "unfinished"), errorfile=False, values={"db": "omero", "web": "http://127.0.0.1:1/"})
@@ -127,7 +118,7 @@ def test_a_level_without_a_way_is_refused(make_lab):
 def test_permissions_that_nobody_has_decided_bring_the_old_service_back(make_lab):
 	"""The report is kept, the database was never touched; after the repair `retry` goes on in the same rollout."""
 	site = spoiled(make_lab, "groups")
-	told = wait_back(site, "migrate/OMERO4.2__0")
+	told = site.wait_back("migrate/OMERO4.2__0")
 	assert "Different groups: Dataset(id=1)" in told and "move-to-group" in told, told
 	serves(site, "4.1.1", "OMERO4.1__0")
 	assert site.databases() == ["omero"] and (site.home / "omero_dist_new/VERSION").read_text() == "4.3.3\n"
@@ -149,7 +140,7 @@ def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
 def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
 	"""Three of four scripts have committed: the dump comes back under the database's name, what was half done is kept, and retry begins anew."""
 	site = spoiled(make_lab, "index", old="3.2.3")
-	told = wait_back(site, "migrate/OMERO4.3__0")
+	told = site.wait_back("migrate/OMERO4.3__0")
 	assert "objectivesettings_check" in told, told
 	serves(site, "3.2.3", "OMERO3A__11")
 	kept = [d for d in site.databases() if d != "omero"]
@@ -167,7 +158,7 @@ def test_a_new_server_that_does_not_come_up(make_lab):
 	site.start_visitors()
 	site.fault("start", "never 4.3.3", node="n1")
 	site.upgctl(*START)
-	told = wait_back(site, "up/n1")
+	told = site.wait_back("up/n1")
 	assert "Failed to startup some components" in told, told
 	serves(site, "4.1.1", "OMERO4.1__0")
 	site.fault("start", None, node="n1")
@@ -182,7 +173,7 @@ def test_a_server_that_does_not_stop_is_let_be(make_lab):
 	site.start_visitors()
 	site.fault("stop", "hangs", node="n1")
 	site.upgctl(*START)
-	wait_back(site, "down/n1")
+	site.wait_back("down/n1")
 	serves(site, "4.1.1", "OMERO4.1__0")
 	assert site.omero("version").startswith("4.1.1") and not (site.dir / "backup/omero-1.dump").exists()
 
@@ -246,6 +237,9 @@ def test_killed_in_the_midst_of_a_script(make_lab, whom):
 	site.wait_for_state("done")
 	serves(site, "4.3.3", "OMERO4.3__0")
 	assert site.pg.value("SELECT count(*) FROM dbpatch WHERE currentversion = 'OMERO4.3'", "omero") == "1"
+	records = site.upgctl("log", "--limit", 500, json=True)["records"]
+	tries = [r for r in records if r["kind"] == "intent" and (r["unit"], r["step"]) == ("migrate/OMERO4.3__0", "script")]
+	assert len(tries) == (1 if whom == "upgd" else 2), tries
 
 
 @pytest.mark.long
@@ -260,6 +254,6 @@ def test_upgd_killed_while_the_dump_comes_back(make_lab):
 		site.wait_until(lambda: "omero_restored_1" in site.databases() and any(u["step"] == "dump" for u in site.units("save").values()), 90, "the dump comes back")
 		site.kill_upgd()
 	site.start_upgd()
-	wait_back(site, "migrate/OMERO4.3__0")
+	site.wait_back("migrate/OMERO4.3__0")
 	serves(site, "4.0.2", "OMERO4__0")
 	assert len(site.databases()) == 2, site.databases()

@@ -27,8 +27,7 @@ def run(show):
 		show.upgctl("start", "--to", "4.3.3", "--yes")
 		until_drain(show)
 		omero.pg.sql(DIRTY["groups"], "omero")
-	held = lambda: any(h["kind"] == "back" for h in omero.status().get("holds", []))  # noqa: E731
-	omero.wait_until(held, 90, "the rollout is back")
+	omero.wait_back("migrate/OMERO4.2__0")
 	show.say("Two scripts had committed; the third refused. The old release is back, on the dump, and the rollout rests")
 	show.upgctl("status", codes=None)
 	show.look(omero.omero("version").startswith("3.2.3") and omero.dbpatch() == "OMERO3A__11", "the old service is not back")

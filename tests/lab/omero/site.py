@@ -111,6 +111,11 @@ class Omero(Site):
 	def databases(self):
 		return sorted(row[0] for row in self.pg.sql("SELECT datname FROM pg_database WHERE datname LIKE 'omero%'"))
 
+	def wait_back(self, unit):
+		"""The whole rollout went back and rests, for that unit: what explain says of it."""
+		self.wait_until(lambda: "is back on the old version, and rests" in self.upgctl("status", codes=None), 120, f"it is back, for {unit}")
+		return self.upgctl("explain", unit)
+
 	def start_visitors(self):
 		def word(status, _, body):
 			return body.strip().removeprefix("OMERO.web ") if status == 200 else "maintenance" if "being upgraded" in body else f"error {status}"
