@@ -170,6 +170,8 @@ static void render_status(FILE *out, struct json_object *params)
 	units_block(out, "Attention", list(params, "attention"));
 	strings_block(out, "Strays", list(params, "strays"));
 	strings_block(out, "Next", list(params, "afterwards"));
+	if (*str(params, "way_back"))
+		(void)fprintf(out, "%-10s %s\n", "Back", str(params, "way_back"));
 	if (flag(params, "low"))
 		(void)fputs("Disk       low: nothing new starts until there is room for the journal again\n", out);
 	bool tenants = false;
@@ -213,7 +215,12 @@ static void record_line(FILE *out, struct json_object *record)
 		(void)fprintf(out, " attempt %" PRId64, num(record, "attempt"));
 	if (*str(record, "actor"))
 		(void)fprintf(out, " by %s", str(record, "actor"));
-	(void)fprintf(out, "%s%s\n", *str(record, "text") ? "  " : "", str(record, "text"));
+	const char *text = str(record, "text");
+	(void)fprintf(out, "%s%.*s\n", *text ? "  " : "", (int)strcspn(text, "\n"), text);
+	while (text[strcspn(text, "\n")] != '\0') { /* a report has lines */
+		text += strcspn(text, "\n") + 1;
+		(void)fprintf(out, "        | %.*s\n", (int)strcspn(text, "\n"), text);
+	}
 }
 
 static void render_log(FILE *out, struct json_object *params)

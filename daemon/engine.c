@@ -524,6 +524,7 @@ int engine_start(struct engine *e, const struct engine_start *start, engine_answ
 	struct record *rec = out_record(e->rollout, &e->out, RECORD_START, RECORD_NO_UNIT);
 	rec->value = e->rollout->id;
 	rec->code = (uint16_t)start->flags;
+	rec->hash = (uint64_t)start->back_by_ms;
 	rec->actor = start->actor != NULL ? out_text(&e->out, "%s", start->actor) : NULL;
 	rec->text = out_text(&e->out, "%s", text);
 	free(text);

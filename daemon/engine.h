@@ -60,6 +60,7 @@ struct engine_start {
 	size_t n_rows;
 	unsigned flags;             /* enum start_flag */
 	const char *until;          /* a stage or unit; NULL */
+	int64_t back_by_ms;         /* wall; 0: none */
 	const char *const *only;    /* rows by name; NULL-terminated; NULL: all */
 	const char *const *skip;    /* rows by name */
 	const char *actor, *reason;

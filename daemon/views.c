@@ -207,7 +207,8 @@ static void note_unit(struct views *views, const struct record *rec)
 	}
 	if (keeps && strstr(old, rec->text) != NULL)
 		return;
-	if (asprintf(&new, "%s%s%s", keeps ? old : "", keeps ? "; " : "", rec->text) < 0)
+	/* its first line: what a program printed is evidence */
+	if (asprintf(&new, "%s%s%.*s", keeps ? old : "", keeps ? "; " : "", (int)strcspn(rec->text, "\n"), rec->text) < 0)
 		abort();
 	free(old);
 	*slot = new;

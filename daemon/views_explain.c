@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 500, LOG_DEFAULT = 200, LOG_MAX = 4096, LOG_UNWRITTEN = 500, EXPLAIN_RECORDS = 50, EVIDENCE_MAX = 8 };
+enum { LIST_DEFAULT = 100, LIST_MAX = 500, LOG_DEFAULT = 200, LOG_MAX = 4096, LOG_UNWRITTEN = 500, EXPLAIN_RECORDS = 50, EVIDENCE_MAX = 8, OUTPUT_LINES = 40 };
 
 /* ---- ListUnits ---- */
 
@@ -104,17 +104,25 @@ static bool is_of(const struct reading *reading, const struct record *rec)
 	return reading->unit == RECORD_NO_UNIT || (rec->unit == reading->unit && rec->kind != RECORD_ROW);
 }
 
+static size_t record_bytes(struct json_object *record)
+{
+	struct json_object *text = NULL;
+	return json_object_object_get_ex(record, "text", &text) ? 300 + 2 * (size_t)json_object_get_string_len(text) : 300;
+}
+
 static int on_record(void *arg, const struct record *rec)
 {
 	struct reading *reading = arg;
 	reading->last = rec->seq;
 	if (!is_of(reading, rec))
 		return 0;
-	json_object_array_add(reading->records, view_record(reading->views, reading->rollout, rec));
-	if (reading->keep != 0 && json_object_array_length(reading->records) > reading->keep)
+	struct json_object *record = view_record(reading->views, reading->rollout, rec);
+	json_object_array_add(reading->records, record);
+	reading->bytes += record_bytes(record);
+	while (reading->keep != 0 && (json_object_array_length(reading->records) > reading->keep || reading->bytes > VIEWS_PAGE_BYTES)) {
+		reading->bytes -= record_bytes(json_object_array_get_idx(reading->records, 0));
 		json_object_array_del_idx(reading->records, 0, 1);
-	size_t text = rec->text != NULL ? strlen(rec->text) : 0;
-	reading->bytes += 300 + (text < VIEWS_TEXT_MAX ? text : VIEWS_TEXT_MAX) * 2;
+	}
 	return reading->keep == 0 && reading->bytes > VIEWS_PAGE_BYTES ? 1 : 0; /* the page is full */
 }
 
@@ -213,12 +221,18 @@ struct story {
 	char *acted[EVIDENCE_MAX]; /* owned; a ring: what actions said */
 	size_t n_acted;
 	char *intent;              /* owned: the last action as it was sent */
+	char *output;              /* owned: what the last one that failed printed; NULL: nothing, or its step is done by now */
+	uint16_t output_step;
 };
 
 static int on_story(void *arg, const struct record *rec)
 {
 	struct story *story = arg;
 	(void)on_record(&story->reading, rec);
+	if (is_of(&story->reading, rec) && rec->kind == RECORD_STEP && rec->dir == DIR_DO && rec->step == story->output_step) {
+		free(story->output); /* it got over it */
+		story->output = NULL;
+	}
 	if (!is_of(&story->reading, rec) || rec->text == NULL)
 		return 0;
 	const struct rollout *r = story->reading.rollout;
@@ -227,6 +241,14 @@ static int on_story(void *arg, const struct record *rec)
 	if (rec->kind == RECORD_INTENT) {
 		free(story->intent);
 		story->intent = memory_need(strdup(rec->text));
+	} else if (rec->kind == RECORD_OUTPUT) {
+		free(story->output);
+		story->output = memory_need(strdup(rec->text));
+		if (story->n_acted > 0) { /* that has only its end, and the report is told by its lines */
+			char *said = story->acted[(story->n_acted - 1) % EVIDENCE_MAX];
+			said[strcspn(said, "\n")] = '\0';
+		}
+		story->output_step = rec->step;
 	} else if (rec->kind == RECORD_ACTED || rec->kind == RECORD_STAYS || rec->kind == RECORD_RETRY) {
 		char **slot = &story->acted[story->n_acted++ % EVIDENCE_MAX];
 		free(*slot);
@@ -266,6 +288,31 @@ static void add_tries(struct json_object *array, const struct unit *u, const str
 		add_string(array, "%s: try %u, by a person's word%s", step->name, tries, lost);
 }
 
+static const char *next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return line + (*line == '\n');
+}
+
+/* The end of the report: all of it is in the log. */
+static void add_output(struct json_object *array, const struct story *story, uint32_t unit)
+{
+	const struct rollout *r = story->reading.rollout;
+	const struct stage *stage = rollout_stage(r, &r->units[unit]);
+	const char *name = story->output_step < stage->n_steps ? stage->steps[story->output_step].name : "?", *text = story->output;
+	size_t lines = 0;
+	for (const char *line = text; *line != '\0'; line = next_line(line))
+		lines++;
+	size_t left_out = lines > OUTPUT_LINES ? lines - OUTPUT_LINES : 0;
+	if (left_out > 0)
+		add_string(array, "%s printed (the last %d of %zu lines that are kept, all: upgctl log):", name, OUTPUT_LINES, lines);
+	else
+		add_string(array, "%s printed:", name);
+	for (const char *line = text; *line != '\0'; line = next_line(line))
+		if (left_out == 0 || left_out-- == 0)
+			add_string(array, "  %.*s", (int)strcspn(line, "\n"), line);
+}
+
 static struct json_object *evidence(const struct story *story, uint32_t unit)
 {
 	struct json_object *array = json_object_new_array();
@@ -277,6 +324,11 @@ static struct json_object *evidence(const struct story *story, uint32_t unit)
 	const struct step *step = rollout_step(r, u);
 	if (step != NULL && u->attempt > 1 && !unit_is_settled(u->state))
 		add_tries(array, u, step);
+	if (story->output != NULL && u->state != UNIT_DONE)
+		add_output(array, story, unit);
+	char way_back[200];
+	if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && view_way_back(r, way_back, sizeof(way_back)) != NULL)
+		add_string(array, "%s", way_back);
 	const struct executor *executor = story->reading.views->with.executor;
 	const char *captures = executor != NULL ? executor_captures(executor, unit) : NULL;
 	if (captures != NULL)
@@ -304,6 +356,11 @@ static struct json_object *commands(const struct story *story, const struct roll
 		if (why.kind != WHY_NONE)
 			add_string(array, "%s", why_how(r, unit, &why, how, sizeof(how)));
 		add_string(array, "upgctl start    the rollout is over: a new one takes up what is not done");
+		return array;
+	}
+	if (r->back == BACK_REST) {
+		add_string(array, "upgctl retry %s    once it is mended: all of it begins anew", rollout_unit_name(r, r->back_unit, how, sizeof(how)));
+		add_string(array, "upgctl abort %u    ends it on the old version", r->id);
 		return array;
 	}
 	if (why.kind != WHY_NONE && why_how(r, unit, &why, how, sizeof(how))[0] != '\0')
@@ -344,4 +401,5 @@ void view_explain(struct views *views, struct control_call *call)
 	for (size_t i = 0; i < EVIDENCE_MAX; i++)
 		free(story.acted[i]);
 	free(story.intent);
+	free(story.output);
 }

@@ -89,6 +89,8 @@ static void collect_failed(const struct rollout *r, struct holds *holds)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
+		if (r->back == BACK_REST && i == r->back_unit)
+			continue; /* it is what the rest is about */
 		if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_MUTED) == 0)
 			add(holds, (struct hold){ .why = { .kind = WHY_FAILED, .other = i, .since_ms = u->since_ms }, .unit = i, .stage = u->stage,
 				.kind = u->state == UNIT_UNCERTAIN ? "uncertain" : NULL });
@@ -121,7 +123,8 @@ static void collect_fenced(const struct rollout *r, struct holds *holds)
 static void collect_rollout(const struct rollout *r, struct holds *holds)
 {
 	struct why why = admit_rollout(r, true);
-	if (why.kind != WHY_NONE && why.kind != WHY_FAILED)
+	bool goes_back = why.kind == WHY_BACK && r->back == BACK_GOING; /* that is under way, not held */
+	if (why.kind != WHY_NONE && why.kind != WHY_FAILED && !goes_back)
 		add(holds, (struct hold){ .why = why, .unit = RECORD_NO_UNIT, .stage = -1 });
 	collect_failed(r, holds);
 	collect_contested(r, holds);
@@ -164,7 +167,7 @@ static bool until_is_reached(const struct rollout *r)
 
 static void collect_stages(const struct rollout *r, struct holds *holds)
 {
-	if (r->state == ROLLOUT_RUNNING && until_is_reached(r))
+	if (r->state == ROLLOUT_RUNNING && r->back == BACK_NO && until_is_reached(r))
 		add(holds, (struct hold){ .why = { .kind = WHY_UNTIL }, .unit = RECORD_NO_UNIT, .stage = r->until_stage });
 	for (uint8_t s = 0; s < r->profile->n_stages && r->state == ROLLOUT_RUNNING; s++) {
 		const struct why *why = &r->stage_why[s];

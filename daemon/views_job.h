@@ -28,6 +28,7 @@ struct view_job {
 	struct discovery *discovery;
 	struct view_planner *planner; /* PLAN: rehearsing in its thread */
 	uint32_t id;               /* START: of the rollout */
+	int64_t back_by_ms;        /* START: wall; 0: not said */
 	char *extra;               /* START: what was skipped; owned */
 };
 

@@ -2,6 +2,7 @@
 /* The state in the words of the interface file. Numbers of the journal become words here and nowhere else. */
 #include "views_parts.h"
 
+#include "core/back.h"
 #include "core/explain.h"
 #include "executor.h"
 #include "io/loop.h"
@@ -9,6 +10,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 const char *view_number(int64_t number, char buf[static 32])
 {
@@ -98,7 +100,7 @@ struct json_object *view_stage(const struct rollout *r, uint8_t stage)
 
 const char *view_state_word(const struct rollout *r)
 {
-	return r->state == ROLLOUT_RUNNING && r->paused ? "paused" : rollout_state_word(r->state);
+	return r->state == ROLLOUT_RUNNING && r->paused && r->back == BACK_NO ? "paused" : rollout_state_word(r->state);
 }
 
 /* What a waiting unit waits for is mostly its stage's affair; only where the stage may go on, its own. */
@@ -149,6 +151,33 @@ const char *view_why(const struct views *views, const struct rollout *r, uint32_
 		return buf;
 	if (reason != NULL && u->state != UNIT_DONE)
 		(void)snprintf(buf, size, "%s", reason);
+	return buf;
+}
+
+static const char *clock_at(int64_t wall_ms, char buf[static 16])
+{
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	if (localtime_r(&seconds, &tm) == NULL || strftime(buf, 16, "%H:%M", &tm) == 0)
+		(void)snprintf(buf, 16, "?");
+	return buf;
+}
+
+const char *view_way_back(const struct rollout *r, char *buf, size_t size)
+{
+	uint64_t ms;
+	bool more;
+	char by[16], decide[16];
+	if (!back_takes(r, &ms, &more) || ms == 0)
+		return NULL;
+	size_t len = (size_t)snprintf(buf, size, "the way back takes about %" PRIu64 " min%s", (ms + 59999) / 60000, more ? ", and more: not every undo says how long" : "");
+	int64_t last = r->back_by_ms - (int64_t)ms;
+	if (r->back_by_ms == 0 || rollout_goes_back(r) || len >= size)
+		return buf;
+	if (last > loop_wall_ms())
+		(void)snprintf(buf + len, size - len, "; decide by %s to be back by %s", clock_at(last, decide), clock_at(r->back_by_ms, by));
+	else
+		(void)snprintf(buf + len, size - len, "; it is too late to be back by %s", clock_at(r->back_by_ms, by));
 	return buf;
 }
 
@@ -225,7 +254,7 @@ static const char *code_word(const struct record *rec)
 	case RECORD_CHECKED:
 		return rec->code == 0 ? "holds" : "broken";
 	case RECORD_RETRY:
-		return rec->code < 4 ? retries[rec->code] : NULL;
+		return (rec->code & 0xff) < 4 ? retries[rec->code & 0xff] : NULL;
 	case RECORD_WANT:
 	case RECORD_FOREIGN:
 	case RECORD_LIFT:
@@ -276,11 +305,34 @@ static void add_place(struct json_object *object, const struct rollout *r, const
 		json_add_str(object, "lane", lane_word(r, rec->lane));
 }
 
+/* What a program printed: its lines, each as every text is shown. */
+static void add_lines(struct json_object *object, const char *text)
+{
+	char *all = NULL;
+	size_t size;
+	FILE *out = memory_need(open_memstream(&all, &size));
+	for (const char *line = text; *line != '\0';) {
+		size_t len = strcspn(line, "\n");
+		char *copy = memory_need(strndup(line, len)), *clean = view_clean(copy, VIEWS_TEXT_MAX);
+		(void)fprintf(out, "%s%s", line != text ? "\n" : "", clean);
+		free(copy);
+		free(clean);
+		line += len + (line[len] == '\n');
+	}
+	(void)fclose(out);
+	json_add_str(object, "text", all);
+	free(all);
+}
+
 /* START holds the params, an empty line and the whole profile: for people the params do. */
 static void add_text(struct json_object *object, const struct record *rec)
 {
 	if (rec->text == NULL)
 		return;
+	if (rec->kind == RECORD_OUTPUT) {
+		add_lines(object, rec->text);
+		return;
+	}
 	const char *end = rec->kind != RECORD_START ? NULL : rec->text[0] == '\n' ? rec->text : strstr(rec->text, "\n\n");
 	size_t len = end != NULL ? (size_t)(end - rec->text) : strlen(rec->text);
 	char *text = memory_need(strndup(rec->text, len));
@@ -297,7 +349,8 @@ struct json_object *view_record(const struct views *views, const struct rollout 
 	json_add_str(object, "kind", record_kind_word(rec->kind));
 	if (of_this)
 		add_place(object, r, rec);
-	bool acts = rec->kind == RECORD_INTENT || rec->kind == RECORD_ACTED || rec->kind == RECORD_STEP || rec->kind == RECORD_RETRY;
+	bool acts = rec->kind == RECORD_INTENT || rec->kind == RECORD_ACTED || rec->kind == RECORD_STEP || rec->kind == RECORD_RETRY ||
+		rec->kind == RECORD_OUTPUT;
 	if (acts) {
 		json_add_str(object, "dir", rec->dir == DIR_UNDO ? "undo" : "do");
 		json_add_int(object, "attempt", rec->attempt);

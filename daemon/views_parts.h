@@ -64,6 +64,8 @@ const char *view_state_word(const struct rollout *r);
 /* Why it stands where it stands; "" if it goes on. A waiting unit that its stage holds shows the stage's reason. */
 const char *view_why(const struct views *views, const struct rollout *r, uint32_t unit, char *buf, size_t size);
 struct why view_why_of(const struct rollout *r, uint32_t unit);
+/* "the way back takes about 12 min; decide by 23:18 to be back by 23:30"; NULL: there is nothing to undo, or no way back. */
+const char *view_way_back(const struct rollout *r, char *buf, size_t size);
 /* A number with commas. */
 const char *view_number(int64_t number, char buf[static 32]);
 const char *view_span(int64_t ms, char buf[static 32]);

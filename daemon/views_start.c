@@ -7,11 +7,14 @@
 
 #include "config.h"
 #include "discover.h"
+#include "io/loop.h"
 #include "memory.h"
 #include "params_ask.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 enum { JOBS_MAX = 4 };
 
@@ -107,11 +110,12 @@ static bool asks_for_more(const struct view_job *job, const struct rollout *r, c
 	(void)!json_get_array(control_call_args(job->call), "only", &only, NULL);
 	bool other_until = until != NULL && profile_stage(r->profile, until) != r->until_stage &&
 		(r->until_unit == RECORD_NO_UNIT || rollout_unit(r, until) != r->until_unit);
+	bool other_back = job->back_by_ms != 0 && job->back_by_ms != r->back_by_ms;
 	bool other_failure = on_failure != NULL && (strcmp(on_failure, "continue") == 0) != r->on_failure_continue;
-	if (only == NULL && view_arg(job->call, "skip_after") == NULL && !other_until && !other_failure)
+	if (only == NULL && view_arg(job->call, "skip_after") == NULL && !other_until && !other_failure && !other_back)
 		return false;
 	(void)snprintf(text, size, "rollout %u runs already, and %s is taken at its start only; pause, skip and park are for one that runs", r->id,
-		only != NULL ? "--only" : other_until ? "--until" : other_failure ? "--on-failure" : "--after");
+		only != NULL ? "--only" : other_until ? "--until" : other_failure ? "--on-failure" : other_back ? "--back-by" : "--after");
 	return true;
 }
 
@@ -319,7 +323,7 @@ static bool start_run(struct view_job *job, const struct discover_result *result
 		.n_rows = result->n_rows,
 		.flags = (view_flag(job->call, "yes") ? START_APPROVE_ALL : 0u) |
 			(on_failure != NULL && strcmp(on_failure, "continue") == 0 ? START_CONTINUE : 0u),
-		.until = view_arg(job->call, "until"), .only = names->only, .skip = names->skip, .actor = control_call_actor(job->call),
+		.until = view_arg(job->call, "until"), .back_by_ms = job->back_by_ms, .only = names->only, .skip = names->skip, .actor = control_call_actor(job->call),
 		.reason = view_arg(job->call, "reason"), .request = view_request(job->call) };
 	job->id = (job->views->n_past > 0 ? job->views->past[(job->views->n_past - 1) % VIEWS_HISTORY].id : 0) + 1;
 	if (engine_start(engine, &start, on_started, job, &fail) == 0)
@@ -366,6 +370,25 @@ static void look(struct view_job *job)
 		job->discovery = discover_start(job->views->with.site, job->profile, job->kind != JOB_START, on_discovered, job);
 }
 
+/* "23:30": the next such moment of the local day, wall ms; 0: it is no time. */
+static int64_t next_moment(const char *text)
+{
+	time_t now = (time_t)(loop_wall_ms() / 1000);
+	struct tm tm;
+	bool shape = strlen(text) == 5 && isdigit((unsigned char)text[0]) && isdigit((unsigned char)text[1]) && text[2] == ':' &&
+		isdigit((unsigned char)text[3]) && isdigit((unsigned char)text[4]);
+	int hour = shape ? (text[0] - '0') * 10 + text[1] - '0' : 24, minute = shape ? (text[3] - '0') * 10 + text[4] - '0' : 60;
+	if (hour > 23 || minute > 59 || localtime_r(&now, &tm) == NULL)
+		return 0;
+	bool tomorrow = hour * 60 + minute <= tm.tm_hour * 60 + tm.tm_min;
+	tm.tm_mday += tomorrow;
+	tm.tm_hour = hour;
+	tm.tm_min = minute;
+	tm.tm_sec = 0;
+	tm.tm_isdst = -1;
+	return (int64_t)mktime(&tm) * 1000;
+}
+
 static void job_begin(struct views *views, struct control_call *call, enum job_kind kind)
 {
 	if (views->n_jobs >= JOBS_MAX || views->stopped) {
@@ -376,6 +399,8 @@ static void job_begin(struct views *views, struct control_call *call, enum job_k
 	*job = (struct view_job){ .next = views->jobs, .views = views, .call = call, .kind = kind };
 	views->jobs = job;
 	views->n_jobs++;
+	const char *back_by = kind == JOB_START ? view_arg(call, "back_by") : NULL;
+	job->back_by_ms = back_by != NULL ? next_moment(back_by) : 0;
 	view_params_find(job, look);
 }
 
@@ -401,10 +426,12 @@ static void not_permitted(struct control_call *call)
 
 void view_start(struct views *views, struct control_call *call)
 {
-	const char *on_failure = view_arg(call, "on_failure");
+	const char *on_failure = view_arg(call, "on_failure"), *back_by = view_arg(call, "back_by");
 	const struct rollout *r = engine_rollout(views->with.engine);
 	if (on_failure != NULL && strcmp(on_failure, "continue") != 0 && strcmp(on_failure, "pause") != 0)
 		view_bad(call, "on_failure", "\"%.60s\": should be continue or pause", on_failure);
+	else if (back_by != NULL && next_moment(back_by) == 0)
+		view_bad(call, "back_by", "\"%.60s\": should be a time of day as HH:MM, for example 23:30", back_by);
 	else if (r != NULL && r->stopping)
 		control_error_text(call, "Busy", "upgd is ending");
 	else if (view_flag(call, "yes") && control_call_role(call) < ROLE_ADMIN)

@@ -32,6 +32,8 @@ static const char *param_of(const struct rollout *r, const char *name)
 static const char *state_shown(const struct rollout *r, bool held)
 {
 	static const char *const words[] = { "PLANNING", "RUNNING", "ABORTING", "DONE", "PARTIAL", "ABORTED" };
+	if (r->back != BACK_NO)
+		return r->back == BACK_REST ? "BACK" : "GOING-BACK";
 	if (r->state == ROLLOUT_RUNNING && r->paused)
 		return "PAUSED";
 	if (r->state == ROLLOUT_RUNNING && held)
@@ -264,6 +266,12 @@ static struct json_object *afterwards(const struct rollout *r)
 	struct fail fail;
 	if (r != NULL && (r->state == ROLLOUT_PARTIAL || r->state == ROLLOUT_ABORTED))
 		json_object_array_add(array, json_object_new_string("upgctl list shows what is not done; upgctl start with the same parameters takes it up in a new rollout."));
+	if (r != NULL && r->back == BACK_REST) {
+		char text[700], name[300];
+		(void)snprintf(text, sizeof(text), "It is back on the old version and rests; what could be undone is. Mend what is named, then upgctl retry %s begins anew; "
+			"or upgctl abort %u ends it.", rollout_unit_name(r, r->back_unit, name, sizeof(name)), r->id);
+		json_array_add_str(array, text);
+	}
 	for (char **text = r != NULL && r->state == ROLLOUT_DONE ? r->profile->afterwards : NULL; text != NULL && *text != NULL; text++) {
 		char *bound = template_bind(*text, TEMPLATE_PLAIN, param_value, (void *)(uintptr_t)r, &fail);
 		if (bound != NULL)
@@ -280,6 +288,7 @@ static void add_nothing(struct json_object *reply)
 	json_add(reply, "rollout", NULL);
 	json_add_str(reply, "waits", "nothing");
 	json_add_int(reply, "tenants_down", 0);
+	json_add(reply, "way_back", NULL);
 	for (size_t i = 0; i < sizeof(arrays) / sizeof(arrays[0]); i++)
 		json_add(reply, arrays[i], json_object_new_array());
 }
@@ -300,6 +309,8 @@ static void add_rollout(struct json_object *reply, const struct views *views, co
 	json_add(reply, "now", now_units(views, r));
 	json_add(reply, "attention", attention(views, r));
 	json_add(reply, "holds", holds);
+	char way_back[200];
+	json_add_str(reply, "way_back", view_way_back(r, way_back, sizeof(way_back)));
 	free(first);
 	free(hold);
 }

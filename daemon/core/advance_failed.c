@@ -43,12 +43,13 @@ void unit_fail(struct rollout *r, struct out *out, uint32_t unit, enum unit_even
 }
 
 /* The first row that fits and is not used up; NULL: none. */
-static const struct cause *cause_of(const struct unit *u, const struct step *step, uint8_t fit)
+static const struct cause *cause_of(const struct rollout *r, uint32_t unit, const struct step *step, uint8_t fit)
 {
+	const struct unit *u = &r->units[unit];
 	for (size_t i = 0; i < step->n_causes && u->dir == DIR_DO; i++) {
 		const struct cause *cause = &step->causes[i];
 		bool tries = cause->what == CAUSE_RETRY || cause->what == CAUSE_AGAIN;
-		if ((cause->match == NULL || (fit & (1u << i)) != 0) && (!tries || u->tried[u->step] < cause->max))
+		if ((cause->match == NULL || (fit & (1u << i)) != 0) && (!tries || rollout_tried(r, unit, u->step, (uint8_t)i) < cause->max))
 			return cause;
 	}
 	return NULL;
@@ -65,11 +66,12 @@ static void cause_retry(struct rollout *r, struct out *out, uint32_t unit, const
 {
 	const struct unit *u = &r->units[unit];
 	const struct stage *stage = rollout_stage(r, u);
+	uint8_t row = (uint8_t)(cause - rollout_step(r, u)->causes);
 	bool is_from = cause->what == CAUSE_AGAIN;
 	const char *where = is_from ? out_text(out, " from %s", stage->steps[cause->from].name) : "";
-	text = add_to_first(out, text, out_text(out, "again%s, %u of %u", where, u->tried[u->step] + 1u, cause->max));
+	text = add_to_first(out, text, out_text(out, "again%s, %u of %u", where, rollout_tried(r, unit, u->step, row) + 1u, cause->max));
 	struct record *rec = out_record(r, out, RECORD_RETRY, unit);
-	rec->code = is_from ? RETRY_FROM : RETRY_CAUSE;
+	rec->code = (uint16_t)((is_from ? RETRY_FROM : RETRY_CAUSE) | row << 8);
 	rec->value = is_from ? cause->from : 0;
 	retry_put(r, out, unit, rec, text, cause->wait_ms);
 }
@@ -94,7 +96,7 @@ void step_failed(struct rollout *r, struct out *out, uint32_t unit, uint8_t caus
 {
 	const struct unit *u = &r->units[unit];
 	const struct step *step = rollout_step(r, u);
-	const struct cause *cause = cause_of(u, step, causes);
+	const struct cause *cause = cause_of(r, unit, step, causes);
 	if (cause != NULL)
 		text = add_to_first(out, text, cause->hint);
 	if (cause != NULL && (cause->what == CAUSE_RETRY || cause->what == CAUSE_AGAIN)) {

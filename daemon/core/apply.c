@@ -24,6 +24,7 @@ static void *grow(void *array, uint32_t n, size_t size)
 static int apply_start(struct rollout *r, const struct record *rec)
 {
 	r->started_ms = rec->at_ms;
+	r->back_by_ms = (int64_t)rec->hash;
 	r->epoch = rec->epoch;
 	r->approve_all = rec->code & START_APPROVE_ALL;
 	r->on_failure_continue = rec->code & START_CONTINUE;
@@ -141,6 +142,28 @@ static void unit_state(struct unit *u, const struct record *rec, enum unit_state
 	u->phase = PHASE_NEXT;
 }
 
+static void tried_count(struct rollout *r, uint32_t unit, uint8_t step, uint8_t row)
+{
+	for (uint32_t i = 0; i < r->n_tried; i++) {
+		struct tried *tried = &r->tried[i];
+		if (tried->unit == unit && tried->step == step && tried->row == row) {
+			tried->n += tried->n < UINT8_MAX;
+			return;
+		}
+	}
+	r->tried = grow(r->tried, r->n_tried + 1, sizeof(*r->tried));
+	r->tried[r->n_tried++] = (struct tried){ .unit = unit, .step = step, .row = row, .n = 1 };
+}
+
+static void tried_forget(struct rollout *r, uint32_t unit)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < r->n_tried; i++)
+		if (r->tried[i].unit != unit)
+			r->tried[n++] = r->tried[i];
+	r->n_tried = n;
+}
+
 static int apply_admit(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
@@ -148,7 +171,7 @@ static int apply_admit(struct rollout *r, const struct record *rec)
 	unit_state(u, rec, UNIT_RUNNING);
 	u->touched = 0;
 	u->flags = (uint16_t)(UNIT_STARTED | (u->flags & UNIT_PIVOT));
-	memset(u->tried, 0, sizeof(u->tried));
+	tried_forget(r, rec->unit);
 	if (rec->value > r->rows[u->row].weight)
 		r->rows[u->row].weight = (uint32_t)rec->value; /* tenants came since the plan */
 	/* Its tenants were not all old (0: a journal that did not say): to take it back would take those along that never were there. */
@@ -337,7 +360,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 			u->attempt++;
 		u->dir = DIR_DO;
 		u->sure_seq = 0;
-		memset(u->tried, 0, sizeof(u->tried));
+		tried_forget(r, rec->unit);
 		u->flags &= (uint16_t)~UNIT_MUTED;
 		u->flags |= UNIT_STARTED;
 		break;
@@ -369,19 +392,18 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 static int apply_retry(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
-	if (u->step >= PROFILE_STEPS_MAX)
-		return -EUCLEAN;
-	if (rec->code >= RETRY_CAUSE && u->tried[u->step] < UINT8_MAX)
-		u->tried[u->step]++;
-	if (rec->code == RETRY_FROM) {
+	uint8_t kind = rec->code & 0xff;
+	if (kind >= RETRY_CAUSE)
+		tried_count(r, rec->unit, u->step, (uint8_t)(rec->code >> 8));
+	if (kind == RETRY_FROM) {
 		if (rec->value < 0 || rec->value > u->step)
 			return -EUCLEAN;
 		u->step = (uint8_t)rec->value;
 		first_attempt(u);
 	} else if (u->attempt < UINT8_MAX) {
 		u->attempt++;
-		u->lost += rec->code == RETRY_LOST;
-		u->spared += rec->code == RETRY_CAUSE;
+		u->lost += kind == RETRY_LOST;
+		u->spared += kind == RETRY_CAUSE;
 	}
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;

@@ -43,6 +43,40 @@ static bool has_something(const struct stage *stage, const struct unit *u)
 	return false;
 }
 
+/* Of one unit. */
+static bool undo_takes(const struct rollout *r, const struct unit *u, uint64_t *ms, bool *more)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	*ms = 0;
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		if ((u->touched & (1u << i)) == 0 || !stage->steps[i].has_undo)
+			continue;
+		*ms += stage->steps[i].undo_takes_ms;
+		*more |= stage->steps[i].undo_takes_ms == 0;
+	}
+	return has_something(stage, u);
+}
+
+bool back_takes(const struct rollout *r, uint64_t *ms, bool *more)
+{
+	bool any = false;
+	*ms = 0;
+	*more = false;
+	if (rollout_is_over(r) || back_barred(r) != RECORD_NO_UNIT)
+		return false;
+	for (uint8_t s = 0; s < r->profile->n_stages; s++) {
+		uint64_t longest = 0, one;
+		for (uint32_t k = 0; k < r->n_order[s]; k++) {
+			if (!undo_takes(r, &r->units[r->order[s][k]], &one, more))
+				continue;
+			any = true;
+			longest = one > longest ? one : longest;
+		}
+		*ms += longest;
+	}
+	return any;
+}
+
 /* All stages that these come after, however far; order: those too that they only follow, not need. */
 static uint32_t before(const struct rollout *r, uint32_t bits, bool order)
 {

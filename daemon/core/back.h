@@ -13,6 +13,12 @@ bool back_waits(const struct rollout *r);                                    /* 
 bool back_step(struct rollout *r, struct out *out);                         /* nothing is under way; true: something was recorded */
 uint32_t back_anew(struct rollout *r, struct out *out, const char *actor, const char *reason); /* how many units wait again */
 
+/*
+ * How long it would take to undo what was begun, by what the profile says of each undo: stage by stage, the newest first, the units of a stage
+ * beside each other. False: nothing is there to undo, or a unit is past its pivot. more: of some of it the profile says nothing.
+ */
+bool back_takes(const struct rollout *r, uint64_t *ms, bool *more);
+
 /* ---- outcome.c ---- */
 
 bool outcome_facts_fresh(struct rollout *r, struct out *out); /* younger than the last movement; else they are asked for */

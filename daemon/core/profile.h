@@ -189,7 +189,7 @@ struct cause {
 	char *match;          /* regular expression: what was printed, or what the check says; NULL: any failure */
 	enum cause_do what;
 	uint16_t from;        /* AGAIN: the step to go on from */
-	uint8_t max;          /* RETRY, AGAIN: so often, of all of these of the step */
+	uint8_t max;          /* RETRY, AGAIN: so often, by this row */
 	uint64_t wait_ms;     /* RETRY, AGAIN: after so long */
 	char *hint;           /* what a person does about it; NULL: nothing to say */
 };

@@ -44,6 +44,7 @@ void rollout_free(struct rollout *r)
 		free(r->lines[i].text);
 	free(r->lines);
 	free(r->back_text);
+	free(r->tried);
 	for (uint32_t i = 0; i < r->facts.n_hosts; i++)
 		free(r->facts.hosts[i].name);
 	for (uint32_t i = 0; i < r->facts.n_databases; i++)
@@ -113,6 +114,14 @@ bool rollout_is_over(const struct rollout *r)
 	return r->state >= ROLLOUT_DONE;
 }
 
+uint8_t rollout_tried(const struct rollout *r, uint32_t unit, uint8_t step, uint8_t row)
+{
+	for (uint32_t i = 0; i < r->n_tried; i++)
+		if (r->tried[i].unit == unit && r->tried[i].step == step && r->tried[i].row == row)
+			return r->tried[i].n;
+	return 0;
+}
+
 bool rollout_goes_back(const struct rollout *r)
 {
 	return r->state == ROLLOUT_ABORTING || r->back != BACK_NO;
@@ -165,7 +174,7 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 	*what = "scalars";
 	if (a->id != b->id || a->epoch != b->epoch || a->seq != b->seq || a->doubt_seq != b->doubt_seq || a->steady_ms != b->steady_ms || a->boot_offset != b->boot_offset || a->state != b->state || a->paused != b->paused || a->paused_now != b->paused_now ||
 		a->on_failure_continue != b->on_failure_continue || a->approve_all != b->approve_all ||
-		a->started_ms != b->started_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
+		a->started_ms != b->started_ms || a->back_by_ms != b->back_by_ms || a->ended_ms != b->ended_ms || a->until_unit != b->until_unit ||
 		a->until_stage != b->until_stage || a->n_rows != b->n_rows || a->n_units != b->n_units)
 		return false;
 	*what = "the way back";
@@ -206,6 +215,9 @@ bool rollout_same(const struct rollout *a, const struct rollout *b, const char *
 	for (uint32_t i = 0; i < a->n_lines; i++)
 		if (a->lines[i].unit != b->lines[i].unit || a->lines[i].step != b->lines[i].step || strcmp(a->lines[i].text, b->lines[i].text) != 0)
 			return false;
+	*what = "tries";
+	if (a->n_tried != b->n_tried || (a->n_tried > 0 && memcmp(a->tried, b->tried, a->n_tried * sizeof(*a->tried)) != 0))
+		return false;
 	*what = "wants";
 	uint32_t nodes = a->profile->set_node >= 0 ? a->n_set_rows[a->profile->set_node] : 0;
 	for (size_t i = 0; i < PROFILE_BALANCERS_MAX; i++) {

@@ -66,7 +66,6 @@ struct unit {
 	uint8_t lost;       /* attempts of the step at hand that do not count: the answer was lost, or the database was */
 	uint8_t spared;     /* those that do not count because a row of on_failure had it tried again */
 	uint8_t causes;     /* bits of rows of on_failure: they fit what the action at hand printed when it failed */
-	uint8_t tried[PROFILE_STEPS_MAX]; /* how often a row of on_failure had each step tried again, since the start or a person's retry */
 	uint64_t last_seq;  /* newest record of this unit */
 	uint64_t sure_seq;  /* what was verified in its window was so at that record: its opening, or when it was asked again; 0: to be asked */
 	int64_t since_ms;   /* wall: of the state */
@@ -166,6 +165,12 @@ struct balancer_process {
 	uint64_t since_seq;  /* the record that saw it follow another one; 0: it is the first */
 };
 
+/* How often a row of on_failure had a step of a unit tried again, since its start or a person's retry. Few are ever there. */
+struct tried {
+	uint32_t unit;
+	uint8_t step, row, n, zero; /* zero: they are compared as bytes */
+};
+
 /* A line of a file that a step has set, and that somebody has changed since. */
 struct changed_line {
 	uint32_t unit;
@@ -201,6 +206,7 @@ struct rollout {
 	bool paused, paused_now, on_failure_continue, approve_all; /* paused_now: inside windows too */
 	uint64_t approved[PROFILE_STAGES_MAX]; /* bits of steps */
 	int64_t started_ms, ended_ms;
+	int64_t back_by_ms;       /* wall: a person wants to be able to be back by then; 0: nobody said */
 	uint32_t until_unit;      /* RECORD_NO_UNIT: none */
 	int16_t until_stage;      /* -1: none */
 	struct row *rows;
@@ -218,6 +224,8 @@ struct rollout {
 	uint32_t n_known;
 	struct changed_line *lines; /* not all of them count any more: line_is_ours() */
 	uint32_t n_lines;
+	struct tried *tried;
+	uint32_t n_tried;
 
 	/* facts */
 	struct facts facts;
@@ -247,7 +255,7 @@ enum result {
 /* `code` of STEP. */
 enum step_end { STEP_VERIFIED = 0, STEP_SKIPPED = 1, STEP_ADOPTED = 2, STEP_APPROVED = 3, STEP_UNDONE = 4 };
 
-/* `code` of RETRY. CAUSE, FROM: by a row of on_failure; FROM: value is the earlier step it goes on from. */
+/* The lower byte of `code` of RETRY. CAUSE, FROM: by a row of on_failure, which is the upper byte; FROM: value is the earlier step it goes on from. */
 enum retry_kind { RETRY_OWN = 0, RETRY_LOST = 1, RETRY_CAUSE = 2, RETRY_FROM = 3 };
 
 /* `code` of HOST. */
@@ -288,6 +296,7 @@ uint32_t rollout_row(const struct rollout *rollout, uint8_t set, const char *nam
 const char *rollout_unit_name(const struct rollout *rollout, uint32_t unit, char *buf, size_t size);
 const struct stage *rollout_stage(const struct rollout *rollout, const struct unit *unit);
 const struct step *rollout_step(const struct rollout *rollout, const struct unit *unit); /* the step at hand; NULL past the end */
+uint8_t rollout_tried(const struct rollout *rollout, uint32_t unit, uint8_t step, uint8_t row); /* so often, by that row of on_failure */
 bool rollout_is_over(const struct rollout *rollout);
 bool rollout_is_stalled(const struct rollout *rollout, uint32_t unit); /* its action gets no further; the work goes on */
 bool rollout_goes_back(const struct rollout *rollout); /* an abort, or a failure: what is before its pivot turns */

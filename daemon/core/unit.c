@@ -58,7 +58,7 @@ static const char *const refusals[UNIT_STATES] = {
 	[UNIT_UNCERTAIN] = "is uncertain: look what its step did, then retry or park it",
 	[UNIT_PARKED] = "is parked; retry takes it up again",
 	[UNIT_SKIPPED] = "is skipped; retry takes it up again",
-	[UNIT_UNDONE] = "was undone by the abort; a new start takes it up",
+	[UNIT_UNDONE] = "was undone; a new start takes it up",
 	[UNIT_FENCED] = "is fenced; it goes on when its node is seen again",
 };
 

@@ -74,8 +74,9 @@ static void order_do(struct world *w, const struct rollout *r, uint32_t unit, ui
 	if (done->busy_until > w->now)
 		world_broken(w, "order: %s is sent beside the statement of the client before", what(r, unit, step, a, sizeof(a)));
 	bool once = s->act.kind == ACTION_RUN && s->resolve != RESOLVE_RERUN && s->n_on <= 1;
-	for (uint16_t k = (uint16_t)(step + 1); k < PROFILE_STEPS_MAX; k++)
-		once &= r->units[unit].tried[k] == 0; /* a row of on_failure has sent it back */
+	for (uint8_t k = (uint8_t)(step + 1); k < PROFILE_STEPS_MAX; k++)
+		for (uint8_t row = 0; row < PROFILE_CAUSES_MAX; row++)
+			once &= rollout_tried(r, unit, k, row) == 0; /* a row of on_failure has sent it back */
 	if (once && done->applied && !done->denied && !done->haunted)
 		world_broken(w, "order: %s was done, and is sent once more", what(r, unit, step, a, sizeof(a)));
 }

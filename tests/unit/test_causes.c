@@ -3,6 +3,7 @@
  * What happens after a failure, and the way back: the rules over a small made-up world, which is also left and taken up again at every
  * batch of records. Nothing here is of a real system: a stop, a dump, a migration and a start, each with a step or two.
  */
+#include "daemon/core/back.h"
 #include "daemon/core/decide.h"
 #include "daemon/core/facts.h"
 
@@ -297,7 +298,7 @@ static void tries_by_a_cause_are_counted_over_a_crash(void **state)
 		steps[MIGRATE][1].n_causes = 1;
 		begin(schema_fails, at);
 		assert_int_equal(w.did[MIGRATE][1], 1 + 3);
-		assert_int_equal(w.r->units[MIGRATE].tried[1], 3);
+		assert_int_equal(rollout_tried(w.r, MIGRATE, 1, 0), 3);
 		bool was_last = w.crashes == 0;
 		end();
 		if (was_last)
@@ -380,6 +381,27 @@ static void again_ends_too(void **state)
 	begin(never_gets_by, 0);
 	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
 	assert_int_equal(w.did[MIGRATE][0], 3);
+}
+
+/* Locked three times, then gone. */
+static enum result one_after_the_other(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)text;
+	if (!is_do(e, EFFECT_VERIFY, MIGRATE, 1) || w.did[MIGRATE][0] > 1)
+		return RESULT_OK;
+	*causes = w.did[MIGRATE][1] <= 3 ? 1 : 2;
+	return RESULT_FAILED;
+}
+
+static void each_row_has_its_own_count(void **state)
+{
+	(void)state;
+	steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_RETRY, .max = 3 };
+	steps[MIGRATE][1].causes[1] = (struct cause){ .match = NAME("gone"), .what = CAUSE_AGAIN, .from = 0, .max = 1 };
+	steps[MIGRATE][1].n_causes = 2;
+	begin(one_after_the_other, 0);
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+	assert_int_equal(w.did[MIGRATE][1], 5);
 }
 
 static enum result leaves_statements_behind(const struct effect *e, uint8_t *causes, const char **text)
@@ -539,7 +561,7 @@ static void what_begins_anew_has_nothing_of_before(void **state)
 	for (unsigned s = DUMP; s < STAGES; s++) {
 		const struct unit *u = &w.r->units[s];
 		assert_int_equal(u->state, UNIT_WAITING);
-		assert_int_equal(u->touched | u->captured | u->flags | u->step | u->lost | u->tried[1], 0);
+		assert_int_equal(u->touched | u->captured | u->flags | u->step | u->lost, 0);
 		assert_int_equal(u->attempt, 1);
 	}
 }
@@ -646,6 +668,45 @@ static void nothing_is_undone_over_what_could_not_be(void **state)
 	assert_int_equal(w.r->state, ROLLOUT_DONE);
 }
 
+/* ---- how long the way back takes ---- */
+
+static void the_way_back_has_its_time(void **state)
+{
+	(void)state;
+	uint64_t ms;
+	bool more;
+	n_rows = 2;
+	gate();
+	stages[DOWN].canary = 0;
+	stages[DOWN].total = stages[DUMP].total = stages[MIGRATE].total = 2;
+	steps[DOWN][0].undo_takes_ms = 60000;
+	steps[MIGRATE][1].undo_takes_ms = 600000;
+	steps[MIGRATE][1].causes[0].what = CAUSE_HOLD;
+	begin(gate_says_no, 0);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_true(back_takes(w.r, &ms, &more));
+	assert_int_equal(ms, 660000); /* two at a time */
+	assert_false(more);
+	steps[DOWN][0].undo_takes_ms = 0;
+	assert_true(back_takes(w.r, &ms, &more));
+	assert_true(more);
+	command(COMMAND_ABORT, RECORD_NO_UNIT);
+	play();
+	assert_false(back_takes(w.r, &ms, &more));
+}
+
+static void past_a_pivot_there_is_no_way_back(void **state)
+{
+	(void)state;
+	uint64_t ms;
+	bool more;
+	gate();
+	steps[DOWN][0].undo_takes_ms = 60000;
+	steps[DUMP][0].pivot = true;
+	begin(gate_says_no, 0);
+	assert_false(back_takes(w.r, &ms, &more));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -655,6 +716,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_no_row_names_is_undone_by_the_one_for_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(again_goes_on_from_an_earlier_step, setup, teardown),
 		cmocka_unit_test_setup_teardown(again_ends_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(each_row_has_its_own_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cause_is_remembered_over_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_failed_program_printed_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_as_before_is_not_undone, setup, teardown),
@@ -665,6 +727,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_crash_on_the_way_back_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_a_pivot_it_is_a_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_others_go_back_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_way_back_has_its_time, setup, teardown),
+		cmocka_unit_test_setup_teardown(past_a_pivot_there_is_no_way_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_undone_over_what_could_not_be, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
