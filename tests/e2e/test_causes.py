@@ -28,13 +28,13 @@ stages = (
 			undo = { run = [ "./control", "up" ]; cwd = "DIR"; verify = [ "serves" ]; takes = "90s"; }; },
 		{ name = "dump"; run = [ "cp", "level", "dump" ]; cwd = "DIR"; on = "local"; resolve = "rerun"; verify = [ "is_dumped" ];
 			undo = { run = [ "./restore" ]; cwd = "DIR"; unless = [ "is_old" ]; verify = [ "is_old" ]; takes = "20m"; }; } ); },
-	{ name = "migrate"; for = "cluster"; needs = [ "down" ]; steps = (
+	{ name = "shape"; for = "cluster"; needs = [ "down" ]; steps = (
 		{ name = "ready"; run = [ "./ready" ]; cwd = "DIR"; on = "local"; resolve = "rerun"; undo = "none"; },
 		{ name = "gate"; run = [ "./gate" ]; cwd = "DIR"; on = "local"; resolve = "rerun"; undo = "none";
 			on_failure = ( { match = "^ERROR: lock timeout"; do = "retry"; max = 2; wait = "200ms"; },
 				{ match = "not prepared"; do = "again"; from = "ready"; max = 1; },
 				{ match = "have no owner"; do = "back"; hint = "give each file an owner, see the report"; } ); } ); },
-	{ name = "up"; for = "node"; where = [ "old" ]; needs = [ "migrate" ]; steps = (
+	{ name = "up"; for = "node"; where = [ "old" ]; needs = [ "shape" ]; steps = (
 		{ name = "start"; run = [ "./control", "up" ]; cwd = "DIR"; on = "self"; resolve = "rerun"; pivot = true; verify = [ "serves", "is_new" ]; } ); } );
 """
 
@@ -109,9 +109,9 @@ def test_a_cause_sends_it_back_and_it_begins_anew(desk):
 	assert desk.lines("turns") == ["down", "up"] and not desk.lines("restored"), "users are served again, and nothing was restored over what is as before"
 	assert "nothing to undo: is_old" in lab.upgctl("log")
 	told = lab.upgctl("status", codes=None)
-	assert "migrate/cluster failed: exit 1: 60 files have no owner; give each file an owner, see the report" in told
-	assert "upgctl retry migrate/cluster" in told
-	told = lab.upgctl("explain", "migrate/cluster")
+	assert "shape/cluster failed: exit 1: 60 files have no owner; give each file an owner, see the report" in told
+	assert "upgctl retry shape/cluster" in told
+	told = lab.upgctl("explain", "shape/cluster")
 	assert "file 60 of eva" in told and "file 22 of eva" in told and "file 21 of eva" not in told
 	report = records(lab, "output")[-1]["text"].splitlines()
 	assert report[0] == "file 1 of eva" and report[-1] == "60 files have no owner"
@@ -119,7 +119,7 @@ def test_a_cause_sends_it_back_and_it_begins_anew(desk):
 	lab.start_upgd()
 	desk.rests()
 	(desk.dir / "mended").write_text("")
-	lab.upgctl("retry", "migrate/cluster")
+	lab.upgctl("retry", "shape/cluster")
 	assert lab.wait_for_state("done", "partial")["state"] == "done"
 	assert desk.lines("turns") == ["down", "up", "down", "up"]
 
@@ -132,10 +132,10 @@ def test_the_way_back_has_its_time(desk):
 		lab.upgctl("start", "--yes", "--back-by", "25:00")
 	soon = time.strftime("%H:%M", time.localtime(time.time() + 120))
 	lab.upgctl("start", "--yes", "--back-by", soon)
-	lab.wait_until(lambda: lab.units()["migrate/cluster"]["state"] == "failed", 60, "the gate says no")
+	lab.wait_until(lambda: lab.units()["shape/cluster"]["state"] == "failed", 60, "the gate says no")
 	expected = f"the way back takes about 22 min; it is too late to be back by {soon}"
 	assert expected in lab.upgctl("status", codes=None)
-	assert expected in lab.upgctl("explain", "migrate/cluster")
+	assert expected in lab.upgctl("explain", "shape/cluster")
 	(desk.dir / "level").write_text("half")
 	lab.upgctl("abort", "1")
 	lab.wait_for_state("aborted")
