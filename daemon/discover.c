@@ -702,7 +702,9 @@ static void end(struct discovery *d)
 	judge_balancers(d);
 	judge_places(d);
 	judge_aside(d);
-	d->fn(d->arg, &d->result);
+	rollout_free(d->world);
+	d->world = NULL;
+	d->fn(d->arg, &d->result); /* who asked may take the profile along */
 	discovery_free(d);
 }
 

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { SETS_MAX = 8 };
+
 struct discover_way {
 	struct discovery *d;
 	uint8_t set;
@@ -83,7 +85,7 @@ static void way_start(struct discover_way *w)
 
 void discover_ways_start(struct discovery *d)
 {
-	d->ways = memory_need(calloc(d->profile->n_sets, sizeof(*d->ways)));
+	d->ways = memory_need(calloc(SETS_MAX, sizeof(*d->ways)));
 	for (uint8_t s = 0; s < d->profile->n_sets; s++) {
 		d->ways[s] = (struct discover_way){ .d = d, .set = s };
 		if (d->profile->sets[s].from == SET_PATH && !d->profile->sets[s].idle)
@@ -121,7 +123,7 @@ void discover_ways_judge(struct discovery *d)
 
 void discover_ways_done(struct discovery *d)
 {
-	for (uint8_t s = 0; d->ways != NULL && s < d->profile->n_sets; s++) {
+	for (uint8_t s = 0; d->ways != NULL && s < SETS_MAX; s++) { /* the profile may be gone */
 		struct discover_way *w = &d->ways[s];
 		probe_cancel(w->run);
 		for (size_t i = 0; i < WAY_MAX; i++)

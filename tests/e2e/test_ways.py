@@ -5,6 +5,7 @@ that are directories, each with a file `version`, and one file `level`.
 """
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -262,3 +263,15 @@ def test_a_row_that_its_query_gives_no_more_counts_as_the_profile_says(make_lab)
 	assert "reaches its end" in ways.text("plan") and "0 errors 0 warnings" in ways.text("check"), "no rows: nothing to do"
 	lab.upgctl("start")
 	lab.wait_for_state("done")
+
+
+def test_an_end_does_not_wait_for_the_answers(make_lab):
+	"""What a parameter is, the level, a check: upgd ends all the same, and leaves nothing of its own behind (under valgrind)."""
+	for name in ("site", "level", "asked"):
+		ways = Ways(make_lab(nodes=1, bare=True))
+		lab = ways.lab
+		ways.start_upgd(re.sub(f"(\t{name} = {{ run = )[^]]*]", r'\1[ "sh", "-c", "echo >LAB/begun; exec sleep 1000" ]', CHECKED))
+		with subprocess.Popen(lab.upgctl_argv("plan", "--to", "3.0"), stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as plan:
+			lab.wait_until((lab.dir / "begun").exists, 30, f"{name} is asked")
+			assert lab.stop_upgd() == 0
+			assert plan.wait(60) != 0
