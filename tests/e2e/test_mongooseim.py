@@ -203,7 +203,7 @@ def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
 	site = mim()
 	site.fault("boot", "die-new", "n2")
 	start(site)
-	wait_for_unit(site, "roll/n2", "undone", "failed")
+	wait_for_unit(site, "roll/n2", "failed")
 	assert site.running() == {"n1": NEW, "n2": OLD, "n3": OLD}
 	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
 	assert ["mim", "mongooseim@n2"] in site.sql("SELECT cluster_name, node_name FROM discovery_nodes")
@@ -235,7 +235,7 @@ def test_a_first_node_that_does_not_start_brings_the_old_version_back(mim, kind)
 	before = site.sql("SELECT * FROM inbox ORDER BY luser")
 	site.fault("boot", "die-new")
 	start(site)
-	wait_for_unit(site, "up/n1", "undone", seconds=90)
+	wait_for_unit(site, "up/n1", "failed", seconds=90)
 	site.wait_until(lambda: "upgctl retry" in site.upgctl("status"), 60, "it rests")
 	is_as_before(site)
 	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
