@@ -37,6 +37,10 @@ OBSOLETE = [("6.2.0", ("mongooseimctl_access_commands", "service_admin_extra", "
 HELP = "\nCommands to start a MongooseIM node:\n  start           Start a MongooseIM node as daemon (detached from terminal)\n"
 
 
+def nap(seconds):
+	time.sleep(seconds)  # poll interval, or the time that the real thing takes
+
+
 def number(version):
 	return tuple(int(part) for part in version.split("-")[0].split("."))
 
@@ -192,7 +196,7 @@ def node():
 		if stopping or (RUN / "stop").exists():
 			write("status", "stopped")
 			return 0
-		time.sleep(0.02)
+		nap(0.02)
 	wrong = "what=fault" if word == "die-new" and (NODE / "run-mim/first").read_text() != version else why_not(version)
 	if wrong:
 		print(f"when={time.strftime('%FT%T')} level=critical {wrong}\nCould not start MongooseIM {version}", flush=True)
@@ -216,7 +220,7 @@ def node():
 			write("sessions", str(len(sessions.open)))
 			if fault("sessions").startswith("decay:"):
 				sessions.end_some(max(1, int(fault("sessions").split(":")[1]) // 20))
-		time.sleep(0.05)
+		nap(0.05)
 	if sessions is not None:
 		sessions.end_some(100000)
 	write("status", "stopped")
@@ -235,7 +239,7 @@ def start():
 	with open(NODE / "node.log", "ab") as log:
 		child = subprocess.Popen([__file__, "--node"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
 	while not read("pid").startswith(f"{child.pid} ") and child.poll() is None:
-		time.sleep(0.01)
+		nap(0.01)
 	return 0
 
 
@@ -250,7 +254,7 @@ def stop(force):
 	write("stop", "")
 	seconds = 0
 	while pid_of() == pid:
-		time.sleep(SECOND)
+		nap(SECOND)
 		print(f"Waiting for {pid} for {seconds} seconds", flush=True)
 		seconds += 1
 		if force and seconds in (30, 60):
@@ -277,7 +281,7 @@ def wait_for(want):
 	for _ in range(60 if want == "started" else 30):
 		if (read("status") == want and (want == "started") == bool(pid_of())) or (want == "stopped" and not pid_of()):
 			return 0
-		time.sleep(SECOND)
+		nap(SECOND)
 	print(f"wait_for_status_file: timeout, last status: {read('status', 'file_missing')}, expected status: {want}\nwait_for_status: timeout")
 	return 1
 
@@ -290,7 +294,7 @@ def manage_cluster(args):
 			answer = sys.stdin.readline().strip()
 			if answer not in ("yes", "no"):
 				print("Command unknown. Do you want to continue? (yes/no)", flush=True)
-				time.sleep(0.01)
+				nap(0.01)
 		if answer == "no":
 			print("Operation discarded by user")
 			return 1
