@@ -28,7 +28,7 @@
 #include <string.h>
 
 enum { IDLE_POLL_MS = 100, WAIT_POLL_MS = 250, AWAY_POLL_MS = 500, ZEROS = 2, REFUSALS_MAX = 5, LOG_AFTER_MS = 30000, TROUBLE_MS = 5000, SHUT_MS = 5000,
-	SHED_EVERY_MS = 1000, SHED_VAIN_MS = 30000 };
+	SHED_EVERY_MS = 1000, SHED_VAIN = 30 };
 
 struct process {
 	struct server *s;
@@ -53,8 +53,9 @@ struct server {
 	unsigned zeros;
 	uint64_t idle_until;         /* boot ms; 0: not yet waiting for it */
 	struct act_shed *shedding;
-	uint64_t shed_at, shed_last; /* boot ms: the next round, 0: not yet; one last ended something */
-	unsigned shed_sessions;      /* ended so far */
+	uint64_t shed_at;            /* boot ms: the next round; 0: not yet */
+	unsigned shed_sessions, shed_vain; /* ended so far; rounds in a row that found nothing to end */
+	char shed_error[300];        /* of the last round */
 	uint64_t shut_until;         /* boot ms; what is left was shut down, and is looked for until then; 0: it was not */
 	uint64_t away_since;         /* boot ms; 0: all answer */
 	const struct process *away;  /* one that does not */
@@ -98,6 +99,8 @@ static const char *server_trouble(struct flight *f, char *buf, size_t size)
 		(void)snprintf(buf, size, "balancer %s does not answer: %s", s->balancer, s->away->error);
 	else if (s->down_since != 0 && now - s->down_since > LOG_AFTER_MS)
 		(void)snprintf(buf, size, "%s is not up in balancer %s, which must see it healthy first", s->name, s->balancer);
+	else if (s->shed_error[0] != '\0')
+		(void)snprintf(buf, size, "sessions of %s in balancer %s could not be ended: %s", s->name, s->balancer, s->shed_error);
 	else if (s->idle_until != 0 && s->shut_until == 0 && s->shed_at == 0 && now > s->idle_until && s->zeros == 0)
 		(void)snprintf(buf, size, "%u requests are still in flight to %s in balancer %s%s, and it is to be idle: end them, or wait", sessions, s->name,
 			s->balancer, unknown ? ", what old workers serve is unknown" : "");
@@ -219,18 +222,17 @@ static void on_shed(void *arg, unsigned ended, const char *error)
 	s->open--;
 	s->shed_sessions += ended;
 	if (ended > 0)
-		s->shed_last = loop_boot_ms();
-	if (error != NULL)
-		log_say(LOG_AT_INFO, "balancer %s: sessions of %s: %s", s->balancer, s->name, error);
+		s->shed_vain = 0;
+	else if (error == NULL)
+		s->shed_vain++;
+	(void)snprintf(s->shed_error, sizeof(s->shed_error), "%s", error != NULL ? error : "");
 	again_in(s, IDLE_POLL_MS);
 }
 
 static void shed(struct server *s, unsigned sessions)
 {
 	uint64_t now = loop_boot_ms();
-	if (s->shed_at == 0)
-		s->shed_last = now;
-	if (sessions > 0 && now - s->shed_last > SHED_VAIN_MS) {
+	if (sessions > 0 && s->shed_vain >= SHED_VAIN) {
 		shutdown_rest(s, sessions);
 	} else if (sessions == 0 || now < s->shed_at) {
 		again_in(s, IDLE_POLL_MS);
