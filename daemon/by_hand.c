@@ -155,28 +155,42 @@ static struct bind bind_of(const struct by_hand *h, int32_t lane)
 
 /* ---- commands on nodes ---- */
 
-static void put_run(const struct by_hand *h, int32_t lane, char *const *argv, char *const *env)
+struct run {
+	char *const *argv, *const *env;
+	const char *cwd; /* NULL: anywhere */
+	bool says_exit;  /* what it ends with is the answer */
+};
+
+static void put_run(const struct by_hand *h, int32_t lane, const struct run *run)
 {
 	struct fail fail;
 	struct bind bind = bind_of(h, lane);
-	char **words = bind_list(&bind, argv, &fail);
-	char **variables = words != NULL ? bind_list(&bind, env, &fail) : NULL;
-	if (variables == NULL) {
-		cannot(h, argv[0], &fail);
+	char **words = bind_list(&bind, run->argv, &fail);
+	char **variables = words != NULL ? bind_list(&bind, run->env, &fail) : NULL;
+	char *cwd = variables != NULL && run->cwd != NULL ? bind_text(&bind, run->cwd, &fail) : NULL;
+	if (variables == NULL || (cwd == NULL && run->cwd != NULL)) {
+		cannot(h, run->argv[0], &fail);
 		bind_list_free(words);
+		bind_list_free(variables);
 		return;
 	}
 	struct place place = place_of(h, lane);
 	script_begin(h->out, &place);
+	if (cwd != NULL) {
+		(void)fputs("cd ", h->out);
+		put_word(h->out, cwd, place.secrets);
+		(void)fputs(" && ", h->out);
+	}
 	for (size_t i = 0; variables[i] != NULL; i++)
 		put_assignment(h->out, variables[i], place.secrets);
 	for (size_t i = 0; words[i] != NULL; i++) {
 		put_word(h->out, words[i], place.secrets);
 		(void)fputc(' ', h->out);
 	}
-	(void)fputs("</dev/null\n", h->out);
+	(void)fputs(run->says_exit ? "</dev/null; echo \"it ended with $?\"\n" : "</dev/null\n", h->out);
 	script_end(h->out, &place);
 	place_done(&place);
+	free(cwd);
 	bind_list_free(words);
 	bind_list_free(variables);
 }
@@ -355,9 +369,31 @@ static void say_place(const struct by_hand *h, enum lane_kind kind, int32_t lane
 		(void)fprintf(h->out, "# on one node of the %s fleet: by the journal there is none\n", class);
 }
 
+/* What counts as its success, where that is not that it ends with 0. */
+static void say_success(const struct by_hand *h, const struct action *action)
+{
+	if (action->n_exits > 0) {
+		(void)fputs("# it may end with 0", h->out);
+		for (size_t i = 0; i < action->n_exits; i++)
+			if (action->exits[i] != 0)
+				(void)fprintf(h->out, " or %u", action->exits[i]);
+		(void)fputc('\n', h->out);
+	}
+	const char *texts[] = { action->match, action->not_match };
+	for (size_t i = 0; i < 2; i++) {
+		if (texts[i] == NULL)
+			continue;
+		(void)fprintf(h->out, "# what it prints must %smatch ", i == 0 ? "" : "not ");
+		by_hand_plain(h->out, texts[i]);
+		(void)fputc('\n', h->out);
+	}
+}
+
 void by_hand_action(const struct by_hand *h, const struct step *step, bool undo)
 {
 	const struct action *action = undo ? &step->undo : &step->act;
+	if (action->kind == ACTION_RUN)
+		say_success(h, action);
 	if (action->kind == ACTION_SERVER) {
 		by_hand_balancer(h, step, undo);
 	} else if (action->kind == ACTION_APPROVE) {
@@ -371,7 +407,7 @@ void by_hand_action(const struct by_hand *h, const struct step *step, bool undo)
 		if (lane == LANE_NONE)
 			continue;
 		if (action->kind == ACTION_RUN)
-			put_run(h, lane, action->argv, action->env);
+			put_run(h, lane, &(struct run){ .argv = action->argv, .env = action->env, .cwd = action->cwd, .says_exit = action->n_exits > 0 });
 		else
 			by_hand_edit(h, lane, step, undo);
 	}
@@ -517,7 +553,7 @@ static void put_read(const struct by_hand *h, const struct probe *probe, int32_t
 	if (file == NULL)
 		cannot(h, probe->name, &fail);
 	else
-		put_run(h, lane, (char *const[]){ (char *)(uintptr_t)"cat", file, NULL }, NULL);
+		put_run(h, lane, &(struct run){ .argv = (char *const[]){ (char *)(uintptr_t)"cat", file, NULL } });
 	free(file);
 }
 
@@ -606,7 +642,7 @@ void by_hand_probe(const struct by_hand *h, uint16_t index)
 		if (lane == LANE_NONE)
 			(void)fprintf(h->out, "# by the journal there is no node of the %s fleet to ask it on\n", probe->on);
 		else
-			put_run(h, lane, probe->args, probe->env);
+			put_run(h, lane, &(struct run){ .argv = probe->args, .env = probe->env, .cwd = probe->cwd, .says_exit = probe->expect == EXPECT_EXIT });
 		break;
 	case PROBE_READ:
 		put_read(h, probe, lane);

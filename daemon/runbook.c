@@ -9,6 +9,7 @@
 #include "act.h"
 #include "by_hand.h"
 #include "config.h"
+#include "core/back.h"
 #include "memory.h"
 
 #include <inttypes.h>
@@ -63,18 +64,24 @@ static uint32_t *open_units(const struct rollout *r, uint32_t *n)
 
 /* ---- commands under a condition ---- */
 
-/* What fn prints, as comments that stand out. */
+/* What was printed, as comments that stand out. */
+static void put_aside(FILE *out, char *text)
+{
+	char *save = NULL;
+	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
+		(void)fprintf(out, "%s%s\n", line[0] == '#' ? "" : "#? ", line);
+	free(text);
+}
+
 static void conditional(const struct by_hand *hand, const struct step *step, bool undo)
 {
-	char *text = NULL, *save = NULL;
+	char *text = NULL;
 	size_t size;
 	struct by_hand aside = *hand;
 	aside.out = memory_need(open_memstream(&text, &size));
 	by_hand_action(&aside, step, undo);
 	(void)fclose(aside.out);
-	for (char *line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
-		(void)fprintf(hand->out, "%s%s\n", line[0] == '#' ? "" : "#? ", line);
-	free(text);
+	put_aside(hand->out, text);
 }
 
 static void probes(const struct by_hand *hand, const uint16_t *list, size_t n)
@@ -154,7 +161,7 @@ static void say_where(const struct runbook *book, const struct by_hand *hand, co
 
 /* ---- ways ---- */
 
-static void back_step(const struct by_hand *hand, const struct step *step)
+static void undo_step(const struct by_hand *hand, const struct step *step)
 {
 	if (!step->has_undo) {
 		(void)fprintf(hand->out, "\n# %s: nothing to undo\n", step->name);
@@ -163,7 +170,12 @@ static void back_step(const struct by_hand *hand, const struct step *step)
 	(void)fprintf(hand->out, "\n# undo %s\n", step->name);
 	for (size_t i = 0; i < step->n_undo_while; i++)
 		say_floor(hand, &step->undo_while[i]);
-	if (step->n_undo_while > 0)
+	if (step->n_undo_unless > 0) {
+		(void)fputs("# while all of this is so there is nothing to undo:\n", hand->out);
+		probes(hand, step->undo_unless, step->n_undo_unless);
+		(void)fputs("# else:\n", hand->out);
+	}
+	if (step->n_undo_while + step->n_undo_unless > 0)
 		conditional(hand, step, true);
 	else
 		by_hand_action(hand, step, true);
@@ -183,7 +195,7 @@ static void back(const struct runbook *book, const struct by_hand *hand)
 	}
 	for (size_t i = stage->n_steps; i-- > 0;)
 		if ((u->touched & (1u << i)) != 0)
-			back_step(hand, &stage->steps[i]);
+			undo_step(hand, &stage->steps[i]);
 }
 
 static bool is_due(const struct rollout *r, const struct unit *u, const struct step *step)
@@ -263,6 +275,58 @@ static void unit_head(const struct by_hand *hand, uint32_t number)
 		(void)fputs("# nobody is down because of it: it may stay as it is until upgd runs again\n", hand->out);
 }
 
+static bool has_undo(const struct stage *stage, const struct unit *u)
+{
+	for (size_t i = 0; i < stage->n_steps; i++)
+		if ((u->touched & (1u << i)) != 0 && stage->steps[i].has_undo)
+			return true;
+	return false;
+}
+
+static void finished_unit(const struct runbook *book, const struct by_hand *base, uint32_t unit)
+{
+	char name[300], *text = NULL;
+	size_t size;
+	const struct unit *u = &book->r->units[unit];
+	const struct stage *stage = rollout_stage(book->r, u);
+	struct by_hand aside = *base;
+	aside.unit = unit;
+	aside.captures = captures_text(book->captures, unit);
+	aside.out = memory_need(open_memstream(&text, &size));
+	for (size_t i = stage->n_steps; i-- > 0;)
+		if ((u->touched & (1u << i)) != 0)
+			undo_step(&aside, &stage->steps[i]);
+	(void)fclose(aside.out);
+	(void)fprintf(base->out, "\n# ---- %s\n", rollout_unit_name(book->r, unit, name, sizeof(name)));
+	if (rollout_goes_back(book->r)) {
+		(void)fputs(text, base->out);
+		free(text);
+	} else {
+		put_aside(base->out, text);
+	}
+}
+
+/* What an abort, or a failure that sends it back, would undo besides: due at once only if that is what goes on. */
+static void finished(const struct runbook *book, const struct by_hand *base)
+{
+	const struct rollout *r = book->r;
+	bool said = false;
+	if (rollout_is_over(r) || back_barred(r) != RECORD_NO_UNIT)
+		return;
+	for (size_t s = r->profile->n_stages; s-- > 0;) {
+		for (uint32_t k = 0; k < r->n_order[s]; k++) {
+			const struct unit *u = &r->units[r->order[s][k]];
+			if (u->state != UNIT_DONE || !has_undo(&r->profile->stages[s], u))
+				continue;
+			if (!said)
+				(void)fprintf(base->out, "\n# ==== What is finished and %s, after all above: the newest first\n",
+					rollout_goes_back(r) ? "goes back too" : "would go back if the whole rollout did");
+			said = true;
+			finished_unit(book, base, r->order[s][k]);
+		}
+	}
+}
+
 /* A node that is not ours to bring back has to stay as it is; HAProxy forgets it with a reload. */
 static void custody(const struct by_hand *base, const uint32_t *open, uint32_t n_open)
 {
@@ -298,6 +362,11 @@ void runbook_print(const struct runbook *book, FILE *out)
 	uint32_t n;
 	uint32_t *units = open_units(book->r, &n);
 	struct by_hand hand = { .config = book->config, .r = book->r, .out = out };
+	if (book->r->back == BACK_REST) {
+		(void)fputs("\n# It went back as a whole, and rests: ", out);
+		by_hand_plain(out, book->r->back_text);
+		(void)fputc('\n', out);
+	}
 	if (n == 0)
 		(void)fputs("\n# No unit is open: no tenant is down and no node is out because of upgd.\n", out);
 	for (uint32_t i = 0; i < n; i++) {
@@ -309,6 +378,7 @@ void runbook_print(const struct runbook *book, FILE *out)
 		else
 			back(book, &hand);
 	}
+	finished(book, &hand);
 	custody(&hand, units, n);
 	free(units);
 }

@@ -5,6 +5,8 @@ service that is a few files: stopped, dumped, migrated, begun again.
 """
 
 import os
+import re
+import subprocess
 import time
 
 import pytest
@@ -136,6 +138,13 @@ def test_the_way_back_has_its_time(desk):
 	expected = f"the way back takes about 22 min; it is too late to be back by {soon}"
 	assert expected in lab.upgctl("status", codes=None)
 	assert expected in lab.upgctl("explain", "shape/cluster")
+	lab.kill_upgd()
+	book = subprocess.run([lab.build / "daemon/upgd", "-c", lab.dir / "upgd.conf", "--offline", "runbook"], capture_output=True, text=True, timeout=60,
+		check=True).stdout
+	assert "finished and would go back if the whole rollout did" in book
+	assert f"#? cd {desk.dir} && ./control up </dev/null" in book
+	assert re.search(f"while all of this is so there is nothing to undo:\n.*\n#\\? cat {desk.dir}/level </dev/null\n# else:\n#\\? cd {desk.dir} && ./restore", book), book
+	lab.start_upgd()
 	(desk.dir / "level").write_text("half")
 	lab.upgctl("abort", "1")
 	lab.wait_for_state("aborted")
