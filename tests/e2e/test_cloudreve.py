@@ -2,7 +2,8 @@
 """Cloudreve 3.8 to 4.0 by conf/profiles/cloudreve.conf: the stand-in, whose tool fails as the real one does, on a real MariaDB, behind a real HAProxy."""
 
 import json
-import pathlib
+import os
+import shutil
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files)
 	assert user.words() == ["3.8.3", "maintenance", "4.0.0"], user.told()
 	assert site.db.sql("SELECT name FROM v4.files WHERE name LIKE '%\\_folder1'") != []  # the file that is called as a folder
 	dump = (site.dir / "backup/cloudreve-1.sql").read_text()
-	assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed") and pathlib.Path(site.dir / "backup/cloudreve-1.sql").stat().st_mode & 0o77 == 0
+	assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed") and (site.dir / "backup/cloudreve-1.sql").stat().st_mode & 0o77 == 0
 	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").exists()
 
 
@@ -112,7 +113,6 @@ def rests(site, *words):
 	assert all(word in text for word in words), text
 	assert json.loads(site.remote("n1", "curl", "-s", f"http://127.0.0.1:{site.web}/api/v3/site/ping"))["data"] == site.version
 	assert (site.home / "cloudreve_v4").exists() and not (site.home / "cloudreve_v3").exists()
-	return text
 
 
 def test_who_starts_without_having_asked_is_stopped_before_anything_is_touched(files):
@@ -133,7 +133,8 @@ def test_a_migration_that_fails_for_good_goes_back_to_v3_and_begins_anew(files):
 	user.wait_for("3.8.3")
 	site.hook("migrate.fail.9", "no space left on device")
 	start(site)
-	print(rests(site))
+	rests(site)
+	assert "no space left on device" in site.upgctl("explain", "upgrade/n1", codes=None)
 	user.wait_for("3.8.3")
 	site.hook("migrate.fail.9", None)
 	site.upgctl("retry", "upgrade/n1")
@@ -141,3 +142,83 @@ def test_a_migration_that_fails_for_good_goes_back_to_v3_and_begins_anew(files):
 	user.wait_for("4.0.0")
 	user.leave()
 	assert user.words() == ["3.8.3", "maintenance", "3.8.3", "maintenance", "4.0.0"], user.told()
+
+
+def cut_dumps(site):
+	"""A mysqldump on upgd's host that says 0 and leaves out the end. The environment that leads to it."""
+	(site.dir / "bin").mkdir()
+	real = shutil.which("mysqldump")
+	(site.dir / "bin/mysqldump").write_text(f'#!/bin/sh\n{real} "$@" || exit 1\nfor a; do case $a in --result-file=*) truncate -s -40 "${{a#*=}}";; esac; done\n')
+	(site.dir / "bin/mysqldump").chmod(0o755)
+	return {"PATH": f"{site.dir}/bin:{os.environ['PATH']}"}
+
+
+def test_a_cut_dump_and_a_v4_that_does_not_start_end_on_v3(files):
+	site = files(users=10)
+	site.stop_upgd()
+	site.start_upgd(env=cut_dumps(site))
+	start(site)
+	rests(site, "dump_whole")
+	assert site.rows_or_none() is None  # V4's database was not touched
+	(site.dir / "bin/mysqldump").unlink()
+	site.hook("server.fail", "4")
+	site.upgctl("retry", "upgrade/n1")
+	rests(site, "has_failed")
+	site.hook("server.fail", None)
+	site.upgctl("retry", "upgrade/n1")
+	is_done(site)
+
+
+def test_a_v3_that_does_not_stop_is_killed_and_a_deadlock_is_no_failure(files):
+	site = files(users=10, values={"stop": "2s"})
+	site.hook("server.stop", "hang")
+	site.hook("migrate.fail.9", "once:deadlock")
+	start(site)
+	is_done(site)
+	steps = [r["step"] for r in records(site, "acted")]
+	assert "kill" in steps and "empty" not in steps and steps.count("migrate") == 2
+	assert not [r for r in records(site, "retry") if "1 of" in r["text"]]  # it used up no try
+
+
+def test_upgd_is_killed_while_the_migration_stands_still(files):
+	site = files(users=10, values={"stall": "2s"})
+	site.hook("migrate.hang.9", "yes")
+	start(site)
+	site.wait_until(lambda: "no progress for" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it is shown that nothing gets on")
+	site.kill_upgd()
+	site.start_upgd()
+	site.hook("migrate.hang.9", None)
+	is_done(site)
+	assert len([r for r in records(site, "intent") if r["step"] == "migrate"]) == 1  # taken up again, not begun again
+
+
+def test_an_abort_and_another_file_under_an_old_link_end_on_v3(files):
+	site = files(users=10)
+	site.hook("migrate.hang.9", "yes")
+	start(site)
+	site.wait_until(lambda: "migrate" in [r["step"] for r in records(site, "intent")], 60, "it migrates")
+	(site.home / "uploads/2/report2.pdf").write_text("another one")
+	site.hook("migrate.hang.9", None)
+	rests(site, "same_files")
+	site.upgctl("abort", 1)
+	site.wait_for_state("aborted")
+	assert site.remote("n1", "curl", "-s", f"http://127.0.0.1:{site.web}/api/v3/site/ping")
+
+
+@pytest.mark.long
+def test_who_stays_on_the_old_database_is_named(files):
+	site = files(users=10)
+	site.hook("server.hold", "yes")
+	holder = site.procs.start("holder", ["mariadb", f"--defaults-file={site.db.root_cnf}", "-e", "SELECT SLEEP(600)", "v3"])
+	start(site)
+	rests(site, "quiet: 1 row", "root@localhost")
+	holder.stop()
+	site.upgctl("retry", "upgrade/n1")
+	is_done(site)
+
+
+@pytest.mark.long
+def test_a_large_site(files):
+	site = files(users=4000)
+	start(site)
+	is_done(site, 300)

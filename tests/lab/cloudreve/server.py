@@ -157,7 +157,7 @@ def serve(version, conf):
 		panic(f"failed to initialize database: {e}")
 	held = None
 	hook.wait(int(hook.word("server.slow") or 0) / 1000)
-	if hook.word("server.fail"):
+	if hook.word("server.fail", version[0]):
 		panic("failed to start: the hook says so")
 	server = Server(("127.0.0.1", conf.port), handler_of(app))
 	signal.signal(signal.SIGTERM, lambda *_: None if hook.word("server.stop", "hang") else threading.Thread(target=server.shutdown).start())
