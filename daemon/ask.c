@@ -107,8 +107,10 @@ static void on_fails(void *arg, const struct probe_answer *answer)
 	struct ask *a = f->work;
 	a->run = NULL;
 	if (answer->result == RESULT_OK) {
-		char text[JUDGE_TEXT_MAX + 60];
-		(void)snprintf(text, sizeof(text), "%s, so it is not waited for any longer", answer->text);
+		const char *doc = flight_rollout(f)->profile->probes[a->fails[a->k]].doc;
+		char text[JUDGE_TEXT_MAX + 400];
+		(void)snprintf(text, sizeof(text), "%s%s%.300s%s, so it is not waited for any longer", answer->text, doc != NULL ? " (" : "", doc != NULL ? doc : "",
+			doc != NULL ? ")" : "");
 		flight_answer(f, RESULT_FAILED, 0, text);
 		return;
 	}
