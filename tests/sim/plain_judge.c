@@ -149,10 +149,14 @@ static void check_stage(struct world *w, const struct rollout *r, uint8_t s)
 	}
 }
 
+static void check_back(struct world *w, const struct rollout *r, const char *how);
+
 void plain_check(struct world *w, const struct rollout *r)
 {
 	if (r == NULL || r->state == ROLLOUT_PLANNING)
 		return;
+	if (r->back == BACK_REST && r->state == ROLLOUT_RUNNING)
+		check_back(w, r, "at rest");
 	for (uint8_t s = 0; s < r->profile->n_stages; s++)
 		check_stage(w, r, s);
 	for (uint8_t set = 0; set < r->profile->n_sets; set++) {
@@ -222,12 +226,18 @@ static bool should_be_undone(const struct rollout *r, const struct unit *u)
 	return left && !stays(r, u) && (u->flags & (UNIT_PIVOT | UNIT_STAYS)) == 0;
 }
 
-void plain_check_aborted(struct world *w, const struct rollout *r)
+/* What was begun is undone, and the servers are as before. */
+static void check_back(struct world *w, const struct rollout *r, const char *how)
 {
 	char name[256];
 	for (uint32_t i = 0; i < r->n_units; i++)
 		for (uint16_t k = 0; k < rollout_stage(r, &r->units[i])->n_steps && should_be_undone(r, &r->units[i]); k++)
 			if (rollout_stage(r, &r->units[i])->steps[k].has_undo && plain_applied(w, i, k) && !plain_step(w, i, k)->haunted)
-				world_broken(w, "I8: aborted, and %s is done still", what(r, i, k, name, sizeof(name)));
-	check_servers(w, r, "aborted");
+				world_broken(w, "I8: %s, and %s is done still", how, what(r, i, k, name, sizeof(name)));
+	check_servers(w, r, how);
+}
+
+void plain_check_aborted(struct world *w, const struct rollout *r)
+{
+	check_back(w, r, "aborted");
 }

@@ -211,13 +211,22 @@ static void one_seed(uint64_t seed)
 
 static struct sim_options quiet = { .seed = 1, .nodes = 4, .schemata = 5, .approve = true, .person = true };
 
-/* Beside what is struck: nothing; a reload, that has to be put back; a server taken over by another one; a hand in a window; a way back. */
+/* Beside what is struck: nothing; a reload, that has to be put back; a server taken over by another one; a hand in a window; a way back, by an abort or what failed. */
 static const struct trouble beside[] = { { .kind = TROUBLE_NONE }, { .kind = TROUBLE_RELOAD, .at = 12000 }, { .kind = TROUBLE_FAILOVER, .at = 20000, .a = 1, .b = 16 },
-	{ .kind = TROUBLE_ENABLED, .at = 40, .b = 2 }, { .kind = TROUBLE_ABORT, .at = 4000 } };
+	{ .kind = TROUBLE_ENABLED, .at = 40, .b = 2 }, { .kind = TROUBLE_ABORT, .at = 4000 }, { .kind = TROUBLE_HOLLOW }, { .kind = TROUBLE_LIES } };
 
 static bool fits(unsigned kind)
 {
 	return trouble_fits(kind, choice != NULL ? choice->sites : SITE_ALL_OX);
+}
+
+/* A way back from everywhere, by an abort or by what failed. */
+static uint32_t beside_at(const struct trouble *t, uint32_t where)
+{
+	if (choice == NULL)
+		return t->at;
+	struct trouble_reach reach = choice_reach(choice, &quiet);
+	return trouble_when(t->kind) == AT_TIME ? 1000 + where * 7919 % reach.ms : 1 + where * 7919 % reach.actions;
 }
 
 static void crash_beside(size_t which, uint32_t where)
@@ -227,8 +236,7 @@ static void crash_beside(size_t which, uint32_t where)
 		struct job job = { .options = quiet };
 		job.options.profile_text = profile_text;
 		job.troubles.list[job.troubles.n++] = beside[which];
-		if (choice != NULL && trouble_when(beside[which].kind) == AT_TIME) /* a way back from everywhere */
-			job.troubles.list[0].at = 1000 + where * 7919 % choice_reach(choice, &quiet).ms;
+		job.troubles.list[0].at = beside_at(&beside[which], where);
 		job.troubles.list[job.troubles.n++] = (struct trouble){ .kind = (uint8_t)kind, .at = where };
 		for (uint16_t i = 0; i < 2; i++)
 			job.troubles.list[i].id = i + 1;
@@ -254,7 +262,7 @@ static void crashes_at(uint64_t number)
 	at(TROUBLE_CRASH_BEFORE, where, TROUBLE_NONE, 0);
 	at(TROUBLE_CRASH_AFTER, where, TROUBLE_NONE, 0);
 	for (size_t i = 1; i < sizeof(beside) / sizeof(beside[0]); i++)
-		if (fits(beside[i].kind))
+		if (fits(beside[i].kind) && (choice != NULL || beside[i].at != 0))
 			crash_beside(i, where);
 	for (uint32_t again = 1; again <= 3; again++) { /* and once more, before what the recovery asked for is answered */
 		at(TROUBLE_CRASH_AFTER, where, TROUBLE_CRASH_BEFORE, again);
@@ -314,7 +322,8 @@ static int run_mode(int argc, char **argv)
 		return summary("random", &from);
 	}
 	if (strcmp(mode, "--crashes") == 0) {
-		share(jobs, 1, undisturbed(true), crashes_at);
+		uint32_t n = undisturbed(true);
+		share(jobs, 1, choice != NULL ? n + n / 2 : n, crashes_at); /* ways back are longer */
 		return summary("a crash at each batch", &from);
 	}
 	if (strcmp(mode, "--each") == 0) {
