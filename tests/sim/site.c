@@ -421,9 +421,10 @@ static void tell_lines(struct sim *s, struct daemon *d, uint64_t fresh)
 }
 
 /* Which rows of on_failure fit what a failure says is anybody's guess; of the same failure it is the same. */
-static uint8_t causes(const struct effect *e, const struct step *step)
+static uint8_t causes(const struct sim *s, const struct effect *e, const struct step *step)
 {
-	return step->n_causes == 0 ? 0 : (uint8_t)(((e->seq + e->attempt) * 2654435761u >> 12) & ((1u << step->n_causes) - 1));
+	uint32_t which = (uint32_t)s->options.seed * 31 + e->unit * 7 + e->step * 3 + e->attempt;
+	return step->n_causes == 0 ? 0 : (uint8_t)((which * 2654435761u >> 12) & ((1u << step->n_causes) - 1));
 }
 
 static void answer_question(struct sim *s, struct daemon *d, const struct happening *h)
@@ -460,7 +461,7 @@ static void answer_question(struct sim *s, struct daemon *d, const struct happen
 		(void)snprintf(text, sizeof(text), "%s #%u", mute != NULL ? "cannot be asked" : which, cause);
 	ev.text = ev.result == RESULT_OK ? NULL : text[0] != '\0' ? text : which;
 	if (ev.result == RESULT_FAILED && e->kind == EFFECT_VERIFY && e->dir == DIR_DO)
-		ev.causes = causes(e, effect_step(r, e));
+		ev.causes = causes(s, e, effect_step(r, e));
 	engine_event(d->engine, &ev);
 }
 
@@ -491,7 +492,7 @@ static void on_acted(struct sim *s, struct daemon *d, const struct happening *h)
 	ev.text = ev.result == RESULT_OK ? NULL : text;
 	ev.value = ev.result == RESULT_OK ? 0 : 1;
 	if (ev.result == RESULT_FAILED && e->dir == DIR_DO)
-		ev.causes = causes(e, effect_step(r, e));
+		ev.causes = causes(s, e, effect_step(r, e));
 	ev.unit = e->unit;
 	ev.step = e->step;
 	ev.dir = e->dir;
