@@ -64,7 +64,7 @@ const char *scenario_profile(const char *word)
 struct job {
 	struct sim_options options;
 	struct troubles troubles;
-	char name[80];
+	char name[120];
 };
 
 /* Shared by the processes of --jobs. */
@@ -251,8 +251,9 @@ static void at(enum trouble_kind kind, uint32_t where, enum trouble_kind and_the
 	job.options.profile_text = profile_text;
 	job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 1, .kind = (uint8_t)kind, .at = where, .a = where * 7919, .b = where * 104729 };
 	if (and_then != TROUBLE_NONE)
-		job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 2, .kind = (uint8_t)and_then, .at = where + again };
-	(void)snprintf(job.name, sizeof(job.name), "%s, at %u", trouble_word(kind), where);
+		job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 2, .kind = (uint8_t)and_then, .at = trouble_when(and_then) == AT_TIME ? again : where + again };
+	(void)snprintf(job.name, sizeof(job.name), "%s, at %u%s%s", trouble_word(kind), where, and_then != TROUBLE_NONE ? ", and " : "",
+		and_then != TROUBLE_NONE ? trouble_word(and_then) : "");
 	run_one(&job);
 }
 
@@ -275,6 +276,8 @@ static void faults_at(uint64_t number)
 	for (unsigned kind = 1; kind < TROUBLE_KINDS; kind++)
 		if (fits(kind) && (trouble_when(kind) == AT_ACTION || trouble_when(kind) == AT_QUESTION))
 			at((enum trouble_kind)kind, (uint32_t)number, TROUBLE_NONE, 0);
+	for (uint32_t later = 0; choice != NULL && later < 8; later++) /* and nobody goes on with it */
+		at(later % 2 ? TROUBLE_GHOST : TROUBLE_VANISHES, (uint32_t)number, TROUBLE_ABORT, 1500 + later * choice_reach(choice, &quiet).ms / 8);
 }
 
 static uint32_t undisturbed(bool batches)
