@@ -188,7 +188,7 @@ static void let_ghosts_pass(struct sim *s, const struct rollout *r, const struct
 	bool in_turn = world_schema(&s->world, r, row) == NULL && (s->world.plain != NULL || world_node(&s->world, r, row) != NULL);
 	for (size_t i = 0; in_turn && i < s->n_queue; i++) {
 		struct happening *h = &s->queue[i];
-		if (h->thing != THING_GHOST || r->units[h->effect.unit].row != row || (s->world.plain == NULL && effect_action(r, &h->effect)->kind != ACTION_RUN))
+		if (h->thing != THING_GHOST || h->life == UINT32_MAX || r->units[h->effect.unit].row != row || (s->world.plain == NULL && effect_action(r, &h->effect)->kind != ACTION_RUN))
 			continue;
 		struct happening ghost = *h;
 		h->life = UINT32_MAX; /* nobody's any more */
