@@ -250,6 +250,7 @@ static void at(enum trouble_kind kind, uint32_t where, enum trouble_kind and_the
 	struct job job = { .options = quiet };
 	job.options.profile_text = profile_text;
 	job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 1, .kind = (uint8_t)kind, .at = where, .a = where * 7919, .b = where * 104729 };
+	job.options.person = and_then != TROUBLE_ABORT;
 	if (and_then != TROUBLE_NONE)
 		job.troubles.list[job.troubles.n++] = (struct trouble){ .id = 2, .kind = (uint8_t)and_then, .at = trouble_when(and_then) == AT_TIME ? again : where + again };
 	(void)snprintf(job.name, sizeof(job.name), "%s, at %u%s%s", trouble_word(kind), where, and_then != TROUBLE_NONE ? ", and " : "",
