@@ -97,6 +97,7 @@ void choice_apply(const struct choice *choice, struct sim_options *options)
 {
 	enum { NODES_MOST = 4, ROWS_MOST = 6 };
 	options->profile = choice->profile;
+	options->profile_text = choice->profile->text;
 	options->params = choice->params;
 	options->nodes = choice->nodes != 0 ? choice->nodes : options->nodes < NODES_MOST ? options->nodes : NODES_MOST;
 	options->schemata = choice->rows != 0 ? choice->rows : options->schemata < ROWS_MOST ? options->schemata : ROWS_MOST;
@@ -108,11 +109,13 @@ struct trouble_reach choice_reach(const struct choice *choice, const struct sim_
 	struct trouble_reach *reach = &known[options->nodes][options->schemata];
 	if (reach->ms != 0)
 		return *reach;
-	struct sim_options o = { .seed = 1, .profile_text = options->profile_text, .approve = true, .nodes = options->nodes, .schemata = options->schemata };
+	struct sim_options o = { .seed = 1, .approve = true, .nodes = options->nodes, .schemata = options->schemata };
 	choice_apply(choice, &o);
 	struct sim *s = sim_new(&o);
 	sim_start(s, NULL, NULL, false);
 	sim_run(s);
+	if (sim_broken(s)[0] != '\0')
+		(void)fprintf(stderr, "how far a run goes is not known: %s\n", sim_broken(s));
 	*reach = (struct trouble_reach){ .actions = sim_actions(s) + 2, .questions = sim_questions(s) + 2, .batches = sim_batches(s) + 2, .ms = (uint32_t)sim_now(s) };
 	sim_free(s);
 	return *reach;
