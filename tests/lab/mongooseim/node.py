@@ -126,7 +126,7 @@ def register(cluster):
 	rows = query(f"SELECT node_name, node_num FROM discovery_nodes WHERE cluster_name = '{cluster}'")
 	now = int(time.time())
 	if any(row[0] == ERLANG_NAME for row in rows):
-		query(f"UPDATE discovery_nodes SET updated_timestamp = {now} WHERE node_name = '{ERLANG_NAME}'")
+		query(f"UPDATE discovery_nodes SET updated_timestamp = {now} WHERE cluster_name = '{cluster}' AND node_name = '{ERLANG_NAME}'")
 		return
 	if cluster != "mim":
 		query(f"DELETE FROM discovery_nodes WHERE node_name = '{ERLANG_NAME}'")
