@@ -50,6 +50,10 @@ def is_done(site, seconds=120):
 	assert {place.split()[1] for place in site.on_which()} == {site.to}
 
 
+def rests(site):
+	site.wait_until(lambda: "it is back on the old version, and rests" in site.upgctl("status", codes=None), 90, "it rests")
+
+
 def is_as_before(site):
 	assert site.running() == {name: site.version for name in ALL}
 	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
@@ -199,16 +203,33 @@ def test_upgd_killed_while_a_node_is_down(mim):
 
 
 def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
-	"""Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
+	"""A word in its mongooseim.toml. Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
 	site = mim()
-	site.fault("boot", "die-new", "n2")
+	toml = site.node("n2").dir / "etc/mongooseim.toml"
+	toml.write_text(toml.read_text().replace('scope = "global"', 'scope = "single_host"'))
+	site.fault("boot", "row-first", "n2")
 	start(site)
 	wait_for_unit(site, "roll/n2", "failed")
 	assert site.running() == {"n1": NEW, "n2": OLD, "n3": OLD}
 	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
 	assert ["mim", "mongooseim@n2"] in site.sql("SELECT cluster_name, node_name FROM discovery_nodes")
-	site.fault("boot", None, "n2")
+	toml.write_text(toml.read_text().replace('scope = "single_host"', 'scope = "host_type"'))
 	site.upgctl("retry", "roll/n2")
+	is_done(site)
+
+
+@pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
+def test_rows_that_are_there_twice_stop_it_before_any_node_is_touched(mim, kind):
+	"""Whoever did not ask check first: the rollout goes back, rests, says what to do, and begins anew."""
+	site = mim(database=kind)
+	site.sql("INSERT INTO discovery_nodes SELECT 'other', node_name, node_num, '', 0 FROM discovery_nodes")
+	start(site)
+	rests(site)
+	assert "rows that are there twice" in site.upgctl("explain", f"migrate-{kind}/6.2.1")
+	assert keys(site, "rosterusers") == ([] if kind == "pgsql" else ["server", "username", "jid"])
+	is_as_before(site)
+	site.sql("DELETE FROM discovery_nodes WHERE cluster_name = 'other'")
+	site.upgctl("retry", f"migrate-{kind}/6.2.1")
 	is_done(site)
 
 
@@ -236,7 +257,7 @@ def test_a_first_node_that_does_not_start_brings_the_old_version_back(mim, kind)
 	site.fault("boot", "die-new")
 	start(site)
 	wait_for_unit(site, "up/n1", "failed", seconds=90)
-	site.wait_until(lambda: "it is back on the old version, and rests" in site.upgctl("status", codes=None), 60, "it rests")
+	rests(site)
 	is_as_before(site)
 	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
 	site.fault("boot", None)
@@ -251,7 +272,7 @@ def test_half_a_script_on_mariadb_goes_back_to_the_dump(mim):
 	good = script.read_text()
 	script.write_text(good.replace("CREATE TABLE domain_admins", "CREATE TABLE users"))
 	start(site)
-	site.wait_until(lambda: "it is back on the old version, and rests" in site.upgctl("status", codes=None), 90, "it rests")
+	rests(site)
 	is_as_before(site)
 	assert site.sql("SHOW COLUMNS FROM domain_settings LIKE 'enabled'") and not site.sql("SHOW COLUMNS FROM domain_settings LIKE 'status'")
 	script.write_text(good)

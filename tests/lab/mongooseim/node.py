@@ -10,7 +10,8 @@ on stdin until somebody says yes, a node of 6.2.0 cannot register while its row 
   NODE/release/VERSION   what apt-get installed        NODE/etc/   mongooseim.toml, vm.args
   NODE/run/          pid, status, running (its version), sessions, disco
   LAB/mim.json       query: the client that takes a statement; kind: pgsql or mysql; second: how long a second is here
-  NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die-new: not with the version that it had first) · stop (hang) · sessions (decay:N a second) · package (broken)
+  NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die-new: not with the version that it had first |
+                    row-first: registers before it looks at anything) · stop (hang) · sessions (decay:N a second) · package (broken)
 """
 
 import json
@@ -197,6 +198,8 @@ def node():
 			write("status", "stopped")
 			return 0
 		nap(0.02)
+	if word == "row-first" and cluster_of(version) not in (None, "mim"):
+		register(cluster_of(version))  # it had joined, and ended after that
 	wrong = "what=fault" if word == "die-new" and (NODE / "run-mim/first").read_text() != version else why_not(version)
 	if wrong:
 		print(f"when={time.strftime('%FT%T')} level=critical {wrong}\nCould not start MongooseIM {version}", flush=True)
