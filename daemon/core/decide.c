@@ -38,7 +38,7 @@ static void reopen(struct rollout *r, struct out *out)
 static void on_facts(struct rollout *r, struct out *out)
 {
 	uint64_t age = facts_age(r);
-	if (r->observe_at != 0 && age >= r->observe_at)
+	if (r->observe_at != 0 && facts_age_all(r) >= r->observe_at)
 		r->observe_at = 0;
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (r->live[i].busy == BUSY_OBSERVE && age >= r->live[i].gate_at)

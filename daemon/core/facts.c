@@ -231,16 +231,28 @@ bool facts_looked_at(const struct rollout *r, uint8_t set)
 	return s->from != SET_CLUSTER && !s->idle && (s->from != SET_PATH || r->n_set_rows[set] > 0);
 }
 
-uint64_t facts_age(const struct rollout *r)
+static uint64_t age(const struct rollout *r, bool all)
 {
 	uint64_t oldest = UINT64_MAX;
-	for (uint8_t i = 0; i < r->profile->n_sets; i++)
-		if (facts_looked_at(r, i) && r->facts.rows_at[i] < oldest)
+	for (uint8_t i = 0; i < r->profile->n_sets; i++) {
+		bool counts = (int)i == r->profile->set_node || (int)i == r->profile->set_tenants || (all && r->profile->sets[i].from == SET_SQL);
+		if (counts && facts_looked_at(r, i) && r->facts.rows_at[i] < oldest)
 			oldest = r->facts.rows_at[i];
+	}
 	for (size_t i = 0; i < r->profile->n_balancers; i++)
 		if (r->facts.servers_at[i] < oldest)
 			oldest = r->facts.servers_at[i];
 	return oldest == UINT64_MAX ? r->now : oldest; /* nothing is observed: nothing is old */
+}
+
+uint64_t facts_age(const struct rollout *r)
+{
+	return age(r, false);
+}
+
+uint64_t facts_age_all(const struct rollout *r)
+{
+	return age(r, !rollout_goes_back(r));
 }
 
 /* ---- database servers ---- */

@@ -25,8 +25,13 @@ int64_t facts_tenants_committed(const struct rollout *r, uint32_t except);
 
 /* The set's rows are observed: not the cluster's, not of a set that the plan has no stage for, not of a path that is at its end. */
 bool facts_looked_at(const struct rollout *r, uint8_t set);
-/* The oldest observation behind what is known, boot ms; 0: something was never seen. */
+/* The oldest observation behind what floors count: nodes, tenants, balancers. Boot ms; 0: something was never seen. */
 uint64_t facts_age(const struct rollout *r);
+/*
+ * The same with the rows of all sets: what the last look before the end needs. On the way back nobody starts by them, and the database
+ * that says them may be what is to be brought back. At which level a path is, each edge asks for itself.
+ */
+uint64_t facts_age_all(const struct rollout *r);
 
 /* The fact of a host (by number) or of a database (by index), made if it is new. Pointers to others are not good any more. */
 struct fact_host *facts_host(struct rollout *r, bool is_database, uint32_t index, const char *name);

@@ -62,7 +62,7 @@ static void end(struct rollout *r, struct out *out, enum rollout_state state, co
 /* Facts younger than the last movement, or a look at the world under way to get them. */
 bool outcome_facts_fresh(struct rollout *r, struct out *out)
 {
-	if (facts_age(r) > r->moved_at)
+	if (facts_age_all(r) > r->moved_at)
 		return true;
 	if (r->observe_at == 0 || r->now - r->observe_at > 10000) {
 		r->observe_at = r->now;

@@ -39,6 +39,7 @@ MUTANTS = [
 	Mutant("path-by-name", CORE + "apply.c", "	if (stage->order == ORDER_PATH)\n		return; /* as planned */\n", "", ("way",)),
 	Mutant("path-jumps-over-a-gap", CORE + "admit.c", "(before->state != UNIT_DONE || (before", "(before->state == UNIT_FAILED || (before", ("way",)),
 	Mutant("path-off-its-way-goes-on", CORE + "admit.c", "	if (!r->facts.rows[u->row].known)\n		return (struct why){ .kind = WHY_LEVEL", "	if (false)\n		return (struct why){ .kind = WHY_LEVEL", ("way",)),
+	Mutant("path-lost-holds-the-way-back", CORE + "facts.c", "(all && r->profile->sets[i].from == SET_SQL);", "r->profile->sets[i].from != SET_CLUSTER;", ("way",)),
 	Mutant("path-on-old-facts", CORE + "admit.c", " || stage->order == ORDER_PATH;", ";", ("way",)),
 	Mutant("same-forgotten", CORE + "admit.c", "if ((stage->same & (1u << a)) == 0 ||", "if (true || (stage->same & (1u << a)) == 0 ||"),
 	Mutant("floors-forgotten", CORE + "admit.c", "		if (verdict != FLOOR_HOLDS)\n			return held;", "		if (verdict == FLOOR_UNKNOWN)\n			return held;"),

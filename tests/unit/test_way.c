@@ -221,10 +221,34 @@ static void off_the_way_nothing_starts(void **state)
 	goes("climb/10", "10");
 }
 
+/* The database that says the level may be what is brought back: nobody waits for its word on the way back. */
+static void the_way_back_does_not_wait_for_the_level(void **state)
+{
+	(void)state;
+	steps[0].has_undo = true;
+	steps[0].undo = (struct action){ .kind = ACTION_RUN };
+	begin("8");
+	goes("climb/9", "9");
+	uint32_t unit = rollout_unit(r, "climb/9");
+	seen(NULL);
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_ABORT, .actor = "uid=0" });
+	assert_int_equal(out.refused, 0);
+	now += 5000;
+	seen(NULL);
+	assert_int_equal(r->units[unit].state, UNIT_UNDOING);
+	tell((struct event){ .kind = EVENT_ACTED, .unit = unit, .dir = DIR_UNDO, .attempt = 1, .lane = r->units[unit].lane[0], .seq = r->units[unit].intent[0], .result = RESULT_OK });
+	tell((struct event){ .kind = EVENT_VERIFIED, .unit = unit, .dir = DIR_UNDO, .attempt = 1, .result = RESULT_OK });
+	now += 5000;
+	seen(NULL);
+	assert_int_equal(r->state, ROLLOUT_ABORTED);
+	steps[0].has_undo = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(the_shortest_way_is_found), cmocka_unit_test(where_there_is_none_it_is_said),
 		cmocka_unit_test(a_version_has_a_level), cmocka_unit_test(columns_are_bound), cmocka_unit_test_teardown(one_after_the_other, teardown),
-		cmocka_unit_test_teardown(a_gap_is_not_jumped_over, teardown), cmocka_unit_test_teardown(off_the_way_nothing_starts, teardown) };
+		cmocka_unit_test_teardown(a_gap_is_not_jumped_over, teardown), cmocka_unit_test_teardown(off_the_way_nothing_starts, teardown),
+		cmocka_unit_test_teardown(the_way_back_does_not_wait_for_the_level, teardown) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
