@@ -135,6 +135,17 @@ def test_failpoints_are_off_unless_asked_for():
 	assert re.search(r"if get_option\('failpoints'\)\n[^\n]*'failpoint.c'", build) and build.count("failpoint.c") == 1
 
 
+def test_no_program_knows_a_system_by_name():
+	"""What is special about a system is in its profile; C code outside the tests serves them all alike."""
+	systems = {p.stem for p in (ROOT / "conf/profiles").glob("*.conf")}
+	words = {w for s in systems for w in (s, *s.split("-")) if w not in ("cells", "ox")} | {"open-?xchange", "app ?suite"}
+	assert {"cloudreve", "omero", "mongooseim", "pydio"} <= words
+	pattern = re.compile(rf"(?<![a-z])({'|'.join(sorted(words))})(?![a-z])", re.IGNORECASE)
+	wrong = [f"{name(p)}:{n}: {line.strip()}" for p in [*C, ROOT / "proto/methods.def"] if not name(p).startswith("tests/")
+		for n, line in enumerate(p.read_text().splitlines(), 1) if pattern.search(line)]
+	assert not wrong, "\n".join(wrong)
+
+
 def names_of_tests(text):
 	"""`unit/test_x.c::t`, `e2e/test_x.py::t`, `sim/scenarios/NN-x.sim`, `mutants/NAME`: (path, test or empty)."""
 	return re.findall(r"`((?:unit|e2e|lab|lint|sim|mutants|bench)/[\w./-]+)(?:::(\w+))?(?: --\w+)?`", text)
