@@ -36,7 +36,7 @@ MUTANTS = [
 	Mutant("failed-windows-do-not-count", CORE + "admit.c", "		((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_WINDOW) != 0);", "		false;"),
 	Mutant("retry-over-the-limit", CORE + "admit.c", "if (u->state == UNIT_SKIPPED || uses_slot(u))", "if (true)"),
 	Mutant("needs-treated-as-after", CORE + "admit.c", "!stage_settled(r, a, true)", "!stage_settled(r, a, false)"),
-	Mutant("path-by-name", CORE + "apply.c", "	if (stage->order == ORDER_PATH)\n		return; /* as planned */\n", "", ("way",)),
+	Mutant("path-by-name", CORE + "order.c", "	if (stage->order == ORDER_PATH)\n		return; /* as planned */\n", "", ("way",)),
 	Mutant("path-jumps-over-a-gap", CORE + "admit.c", "(before->state != UNIT_DONE || (before", "(before->state == UNIT_FAILED || (before", ("way",)),
 	Mutant("path-off-its-way-goes-on", CORE + "admit.c", "	if (!r->facts.rows[u->row].known)\n		return (struct why){ .kind = WHY_LEVEL", "	if (false)\n		return (struct why){ .kind = WHY_LEVEL", ("way",)),
 	Mutant("path-lost-holds-the-way-back", CORE + "facts.c", "(all && r->profile->sets[i].from == SET_SQL);", "r->profile->sets[i].from != SET_CLUSTER;", ("way",)),
