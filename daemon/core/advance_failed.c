@@ -80,8 +80,9 @@ static void cause_retry(struct rollout *r, struct out *out, uint32_t unit, const
 static void cause_back(struct rollout *r, struct out *out, uint32_t unit, const char *text)
 {
 	char name[300];
-	uint32_t past = back_barred(r);
-	if (rollout_goes_back(r)) {
+	const struct unit *u = &r->units[unit];
+	uint32_t past = (u->flags & UNIT_PIVOT) != 0 ? unit : back_barred(r);
+	if (rollout_goes_back(r) && past != unit) {
 		(void)unit_event(r, out, unit, UNIT_EV_TURN, NULL, text);
 	} else if (past != RECORD_NO_UNIT) {
 		const char *barred = out_text(out, "it is not taken back: %s is past its pivot", rollout_unit_name(r, past, name, sizeof(name)));
@@ -107,7 +108,7 @@ void step_failed(struct rollout *r, struct out *out, uint32_t unit, uint8_t caus
 		retry_record(r, out, unit, RETRY_OWN, text);
 		return;
 	}
-	if (cause != NULL && cause->what == CAUSE_BACK && (u->flags & (UNIT_PIVOT | UNIT_FENCE)) == 0) {
+	if (cause != NULL && cause->what == CAUSE_BACK && (u->flags & UNIT_FENCE) == 0) {
 		cause_back(r, out, unit, text);
 		return;
 	}

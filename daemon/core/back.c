@@ -22,7 +22,7 @@ uint32_t back_barred(const struct rollout *r)
 void back_begin(struct rollout *r, struct out *out, uint32_t unit, const char *text)
 {
 	struct record *rec = out_record(r, out, RECORD_BACK, unit);
-	rec->text = out_text(out, "%.*s", (int)strcspn(text, "\n"), text);
+	rec->text = out_text(out, "%s: %.*s", rollout_step(r, &r->units[unit])->name, (int)strcspn(text, "\n"), text); /* it will stand at its first step */
 	out_commit(r, out, rec);
 }
 

@@ -92,6 +92,11 @@ def records(lab, kind):
 	return [record for record in lab.upgctl("log", json=True)["records"] if record["kind"] == kind]
 
 
+def offline(lab, what):
+	argv = [lab.build / "daemon/upgd", "-c", lab.dir / "upgd.conf", "--offline", what]
+	return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
 # Locked twice, not prepared once, then it reports what a person has to mend.
 GATE = """echo x >>gate-ran
 [ $(wc -l <gate-ran) -gt 2 ] || { echo "ERROR: lock timeout"; exit 3; }
@@ -111,13 +116,16 @@ def test_a_cause_sends_it_back_and_it_begins_anew(desk):
 	assert desk.lines("turns") == ["down", "up"] and not desk.lines("restored"), "users are served again, and nothing was restored over what is as before"
 	assert "nothing to undo: is_old" in lab.upgctl("log")
 	told = lab.upgctl("status", codes=None)
-	assert "shape/cluster failed: exit 1: 60 files have no owner; give each file an owner, see the report" in told
+	assert "shape/cluster failed: gate: exit 1: 60 files have no owner; give each file an owner, see the report" in told
 	assert "upgctl retry shape/cluster" in told
 	told = lab.upgctl("explain", "shape/cluster")
 	assert "file 60 of eva" in told and "file 22 of eva" in told and "file 21 of eva" not in told
 	report = records(lab, "output")[-1]["text"].splitlines()
 	assert report[0] == "file 1 of eva" and report[-1] == "60 files have no owner"
 	lab.kill_upgd()
+	assert " BACK " in offline(lab, "status")
+	book = offline(lab, "runbook")
+	assert "It went back as a whole, and rests: gate: exit 1: 60 files have no owner" in book and "No unit is open" in book
 	lab.start_upgd()
 	desk.rests()
 	(desk.dir / "mended").write_text("")
@@ -139,8 +147,7 @@ def test_the_way_back_has_its_time(desk):
 	assert expected in lab.upgctl("status", codes=None)
 	assert expected in lab.upgctl("explain", "shape/cluster")
 	lab.kill_upgd()
-	book = subprocess.run([lab.build / "daemon/upgd", "-c", lab.dir / "upgd.conf", "--offline", "runbook"], capture_output=True, text=True, timeout=60,
-		check=True).stdout
+	book = offline(lab, "runbook")
 	assert "finished and would go back if the whole rollout did" in book
 	assert f"#? cd {desk.dir} && ./control up </dev/null" in book
 	assert re.search(f"while all of this is so there is nothing to undo:\n.*\n#\\? cat {desk.dir}/level </dev/null\n# else:\n#\\? cd {desk.dir} && ./restore", book), book

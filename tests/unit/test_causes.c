@@ -532,7 +532,7 @@ static void it_goes_back_and_rests_until_it_is_mended(void **state)
 	assert_int_equal(count(RECORD_END), 0);
 	const struct why why = admit_rollout(w.r, true);
 	assert_int_equal(why.kind, WHY_BACK);
-	assert_non_null(strstr(why_text(w.r, RECORD_NO_UNIT, &why, text, sizeof(text)), "migrate/cluster failed: exit 3: 5 files have no owner; give them one"));
+	assert_non_null(strstr(why_text(w.r, RECORD_NO_UNIT, &why, text, sizeof(text)), "migrate/cluster failed: schema: exit 3: 5 files have no owner; give them one"));
 	command(COMMAND_PAUSE, 0);
 	assert_int_equal(w.out.refused, 1);
 	command(COMMAND_RETRY, DOWN);
@@ -615,6 +615,17 @@ static void past_a_pivot_it_is_a_hold(void **state)
 	assert_int_equal(w.r->units[DOWN].state, UNIT_DONE);
 	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
 	assert_true(noted(RECORD_UNIT, "give them one; it is not taken back: dump/cluster is past its pivot\nfile 1"));
+}
+
+static void past_its_own_pivot_it_is_a_hold_too(void **state)
+{
+	(void)state;
+	gate();
+	steps[MIGRATE][0].pivot = true;
+	begin(gate_says_no, 0);
+	assert_int_equal(w.r->back, BACK_NO);
+	assert_int_equal(w.undid[MIGRATE][1], 0);
+	assert_true(noted(RECORD_UNIT, "it is not taken back: migrate/cluster is past its pivot"));
 }
 
 /* Two at once: what the other one does is waited for, then it turns too, and nothing new starts. */
@@ -726,6 +737,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_goes_back_and_is_aborted, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_crash_on_the_way_back_changes_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_a_pivot_it_is_a_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(past_its_own_pivot_it_is_a_hold_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_others_go_back_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_way_back_has_its_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_a_pivot_there_is_no_way_back, setup, teardown),
