@@ -4,6 +4,7 @@ What every lab has, whichever system it is of: a directory, a mark, ports, proce
 balancers on their sockets, upgd and upgctl. Class Lab (lab.py) is the site of App Suite, class Site (sites.py) a small one of any system.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -167,11 +168,20 @@ class Base:
 		return {row["svname"]: row for row in (dict(zip(keys, line.split(","))) for line in lines[1:])}
 
 	def reload_lb(self, name):
-		"""As `systemctl reload haproxy`; returns when the new worker answers."""
+		"""As `systemctl reload haproxy`; returns when the new worker answers, and the master: it starts itself anew."""
 		process = next(p for p in self.procs.children if p.name == name)
 		pid = self.info(name)["Pid"]
 		os.kill(process.pid, signal.SIGUSR2)
 		self.wait_until(lambda: self.info(name).get("Pid", pid) != pid, 10, f"{name} has a new worker")
+		self.wait_until(lambda: self._master_answers(name), 10, f"the master of {name} answers")
+
+	def _master_answers(self, name):
+		with socket.socket(socket.AF_UNIX) as s, contextlib.suppress(OSError):
+			s.settimeout(5)
+			s.connect(f"{self.dir}/lb/{name}-master.sock")
+			s.sendall(b"show proc\n")
+			return s.recv(1) != b""
+		return False
 
 	def info(self, name):
 		return dict(line.split(": ", 1) for line in self.lb(name, "show info", missing="").splitlines() if ": " in line)
