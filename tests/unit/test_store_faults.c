@@ -254,7 +254,7 @@ static void test_journal_that_is_deleted_is_noticed(void **state)
 /* A mount namespace of our own: nothing of it is left, whatever becomes of us. */
 static bool own_mounts(void)
 {
-	return unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
 }
 
 static void mount_or_skip(struct fixture *f, unsigned long flags, const char *options)
@@ -268,7 +268,7 @@ static void mount_or_skip(struct fixture *f, unsigned long flags, const char *op
 
 static void remount(const struct fixture *f, unsigned long flags)
 {
-	assert_int_equal(mount(NULL, f->dir, NULL, MS_REMOUNT | flags, NULL), 0);
+	assert_int_equal(mount("none", f->dir, "none", MS_REMOUNT | flags, NULL), 0);
 }
 
 static void test_read_only_file_system_is_refused_and_read_offline(void **state)
@@ -295,10 +295,11 @@ static void test_log_of_a_dead_daemon_is_read_offline(void **state)
 	mount_or_skip(f, 0, "size=8m,mode=0700");
 	pid_t pid = fork();
 	if (pid == 0) {
-		f->loop = loop_new(&f->fail);
-		f->watchdog = loop_timer_new(f->loop, on_watchdog, f);
-		open_ok(f);
-		_exit(append(f, 2).error != 0 || append(f, 3).error != 0);
+		struct fixture mine = *f; /* its loop is the parent's: a loop of its own */
+		mine.loop = loop_new(&mine.fail);
+		mine.watchdog = loop_timer_new(mine.loop, on_watchdog, &mine);
+		open_ok(&mine);
+		_exit(append(&mine, 2).error != 0 || append(&mine, 3).error != 0);
 	}
 	int status;
 	assert_int_equal(waitpid(pid, &status, 0), pid);
