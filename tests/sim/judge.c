@@ -124,7 +124,7 @@ static bool stop_is_explained(const struct sim *s, const struct rollout *r)
 	struct why why = admit_rollout(r, true);
 	if (why.kind == WHY_PAUSE)
 		return person_said(s, RECORD_PAUSE, 0);
-	if (why.kind == WHY_FAILED)
+	if (why.kind == WHY_FAILED || (why.kind == WHY_BACK && r->back == BACK_REST)) /* parked, it may be, while it went back */
 		return unit_cites(s, why.other);
 	for (size_t b = 0; b < r->profile->n_balancers; b++)
 		for (uint32_t n = 0; r->profile->set_node >= 0 && n < r->n_set_rows[r->profile->set_node]; n++)
