@@ -139,7 +139,7 @@ class MongooseIM(Site):
 		self.scripts()
 		query = ["psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo(), "-c"] if self.kind == "pgsql" else \
 			["mariadb", f"--defaults-file={self.db.root_cnf}", "-BN", "-D", "mim", "-e"]
-		(self.dir / "mim.json").write_text(json.dumps({"kind": self.kind, "query": query, "second": 0.1}))
+		(self.dir / "mim.json").write_text(json.dumps({"kind": self.kind, "query": query, "second": 0.05}))
 		for version in VERSIONS:
 			(self.dir / "packages" / version).mkdir(parents=True)
 			(self.dir / "packages" / version / "VERSION").write_text(version + "\n")
