@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -220,3 +221,28 @@ def test_a_large_site(files):
 	site = files(users=4000)
 	start(site)
 	is_done(site, 300)
+
+
+@pytest.mark.long
+def test_the_database_server_dies_under_the_migration(files):
+	site = files(users=10)
+	site.hook("migrate.hang.9", "yes")
+	start(site)
+	site.wait_until(lambda: site.progress().get("step") == 9, 60, "it is at the files")
+	site.db.stop(signal.SIGKILL)
+	site.hook("migrate.hang.9", None)
+	site.wait_until(lambda: [r for r in records(site, "acted") if r["step"] == "migrate"], 60, "the tool has ended")
+	site.db.start()
+	is_done(site)
+
+
+@pytest.mark.long
+def test_upgd_is_killed_on_the_way_back(files):
+	site = files(users=10)
+	site.hook("migrate.fail.9", "no space left on device")
+	site.hook("server.slow", "3000")
+	start(site)
+	site.wait_until(lambda: [r for r in records(site, "intent") if r["step"] == "stop" and r.get("dir") == "undo"], 60, "V3 is started again")
+	site.kill_upgd()
+	site.start_upgd()
+	rests(site)

@@ -112,6 +112,13 @@ class Cloudreve(Site):
 		"""{table: rows} of V4."""
 		return {t: int(self.db.sql(f"SELECT COUNT(*) FROM v4.{t}")[0][0]) for t in ("users", "groups", "files", "entities", "shares", "dav_accounts", "direct_links")}
 
+	def progress(self):
+		"""What the state file says; {}: nothing, or not now."""
+		try:
+			return json.loads((self.home / "migration_state.json").read_text())
+		except (OSError, ValueError):
+			return {}
+
 	def rows_or_none(self):
 		"""None: V4 has no tables."""
 		return self.rows() if self.db.sql("SHOW TABLES FROM v4") else None
