@@ -37,6 +37,11 @@ char *causes_output(const char *out, size_t len)
 		from = (size_t)(line - out) + 1;
 	while (from > 0 && from < len && ((unsigned char)out[from] & 0xc0) == 0x80)
 		from++;
-	char *kept = memory_need(strndup(out + from, len - from));
+	char *kept = memory_need(malloc(len - from + 1));
+	memcpy(kept, out + from, len - from);
+	kept[len - from] = '\0';
+	for (size_t i = 0; i < len - from; i++)
+		if (kept[i] == '\0')
+			kept[i] = ' '; /* a text ends there, a report does not */
 	return kept;
 }

@@ -234,6 +234,9 @@ static void the_end_of_a_report_is_kept(void **state)
 	assert_in_range(strlen(kept), CAUSES_OUTPUT_MAX - 3, CAUSES_OUTPUT_MAX);
 	assert_true(strncmp(kept, "\xe2\x82\xac", 3) == 0);
 	free(kept);
+	kept = causes_output("one\0two\n", 8);
+	assert_string_equal(kept, "one two\n");
+	free(kept);
 }
 
 /* A finished unit that is opened again still knows what was before; one that begins anew after the whole rollout went back does not. */
