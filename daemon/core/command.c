@@ -119,21 +119,23 @@ static bool again(struct rollout *r, struct out *out, const struct event *ev, co
 	return true;
 }
 
-/* It rests: this retry begins anew. False: a retry as any other, of what could not be undone. */
-static bool retry_at_rest(struct rollout *r, struct out *out, const struct event *ev, const char *name)
+/* It rests: this retry begins anew; or the undo of what somebody parked half way is tried once more. */
+static void retry_at_rest(struct rollout *r, struct out *out, const struct event *ev, const char *name)
 {
 	const struct unit *u = &r->units[ev->unit];
 	char mended[300];
 	if (ev->unit == r->back_unit && u->touched == 0) {
 		uint32_t n = back_anew(r, out, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason);
 		answer(out, 0, "retry: %s: the rollout begins anew, %u units wait again; approvals that were given stay", name, n);
-		return true;
+		return;
 	}
-	if (u->touched != 0 && (u->state == UNIT_PARKED || u->state == UNIT_UNCERTAIN || u->state == UNIT_FAILED))
-		return false;
+	if (u->touched != 0 && unit_event(r, out, ev->unit, UNIT_EV_RETRY, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason)) {
+		answer(out, 0, "retry: %s: what is left of it is undone; retry %s after that begins anew", name,
+			rollout_unit_name(r, r->back_unit, mended, sizeof(mended)));
+		return;
+	}
 	answer(out, 1, "retry: %s is not what sent the rollout back: upgctl retry %s begins anew, with all others", name,
 		rollout_unit_name(r, r->back_unit, mended, sizeof(mended)));
-	return true;
 }
 
 static void on_unit(struct rollout *r, struct out *out, const struct event *ev, enum unit_event event, const char *verb)
@@ -145,8 +147,10 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool gives_up = may_give_up(r, ev->unit) && (event == UNIT_EV_PARK || event == UNIT_EV_RETRY);
 	if (gives_up)
 		(void)unit_event(r, out, ev->unit, UNIT_EV_LOST, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), "given up waiting for its answer");
-	if (event == UNIT_EV_RETRY && r->back == BACK_REST && retry_at_rest(r, out, ev, name))
+	if (event == UNIT_EV_RETRY && r->back == BACK_REST) {
+		retry_at_rest(r, out, ev, name);
 		return;
+	}
 	if (event == UNIT_EV_RETRY && line_changed(r, ev->unit) != NULL && again(r, out, ev, name))
 		return;
 	if (!unit_next((enum unit_state)u->state, event, &to)) {

@@ -679,6 +679,28 @@ static void nothing_is_undone_over_what_could_not_be(void **state)
 	assert_int_equal(w.r->state, ROLLOUT_DONE);
 }
 
+static void what_was_parked_half_way_is_undone_before_it_begins_anew(void **state)
+{
+	(void)state;
+	gate();
+	stuck = true;
+	begin(undo_is_stuck, 0);
+	command(COMMAND_PARK, MIGRATE);
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.undid[DOWN][0], 1); /* by a person's word */
+	stuck = false;
+	mended = true;
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.r->units[MIGRATE].touched, 0);
+	command(COMMAND_RETRY, MIGRATE);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+}
+
 /* ---- how long the way back takes ---- */
 
 static void the_way_back_has_its_time(void **state)
@@ -739,6 +761,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(past_a_pivot_it_is_a_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_its_own_pivot_it_is_a_hold_too, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_others_go_back_too, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_parked_half_way_is_undone_before_it_begins_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_way_back_has_its_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_a_pivot_there_is_no_way_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_undone_over_what_could_not_be, setup, teardown),
