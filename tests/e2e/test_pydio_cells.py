@@ -58,7 +58,7 @@ def wait_for_unit(site, name, *states, seconds=60):
 def rests(site):
 	"""The whole rollout is undone, and waits for a person."""
 	units = site.units()
-	return units["up/n1"]["state"] == "failed" and all(units[f"{stage}/n{i}"]["state"] == "undone" for stage in ("down", "files", "swap") for i in (1, 2, 3)) \
+	return units["up/n1"]["state"] == "failed" and all(units[f"{stage}/n{i}"]["state"] == "undone" for stage in ("down", "files", "swap") for i in range(1, len(site.nodes) + 1)) \
 		and "back on" in site.upgctl("status", codes=None)
 
 
@@ -179,6 +179,27 @@ def test_cells_update_that_says_nothing_by_its_exit_code(make_lab, word, why):
 	is_v4(site)
 
 
+def test_a_binary_from_a_file_and_hashes_at_the_end(make_lab):
+	site = make_lab(Cells, nodes=2)
+	file = site.dir / "packages/cells-4.2.1"
+	total = subprocess.run(["sha256sum", file], capture_output=True, text=True, check=True).stdout.split()[0]
+	site.start_upgd()
+	site.people = site.users()
+	given = ("--to", "4.2.1", "--set", f"binary={file}", "--set", "rehash=yes")
+	assert "has that checksum" in site.upgctl("check", *given, "--set", "sha256=0123", codes=None)
+	site.fault("rehash", "fail", "n1")
+	site.fault("rehash", "fail", "n2")
+	site.upgctl("start", "--yes", *given, "--set", f"sha256={total}")
+	wait_for_unit(site, "rehash/personal", "failed")
+	is_v4(site)
+	for node in ("n1", "n2"):
+		let_go_on(site, "rehash", node)
+	site.upgctl("retry", "rehash/personal")
+	site.wait_for_state("done", seconds=60)
+	hashed = "".join(p.read_text() for p in site.dir.glob("nodes/*/work/rehashed"))
+	assert sorted(line.split()[0] for line in hashed.splitlines()) == ["personal", "pydiods1"]
+
+
 # the first start
 
 
@@ -197,7 +218,8 @@ def test_killed_in_the_first_start(make_lab):
 
 @pytest.mark.parametrize("fault,word,said,hint", [
 	("gate", "dirty", "Stopping all migrations", "fix_collation=yes"),
-	("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate")])
+	("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate"),
+	("migrate", "die:pydio.grpc.acl", "gone", "v4 ended while it started")])
 def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, fault, word, said, hint):
 	site = make_lab(Cells)
 	before = data.collations(site.db)
@@ -211,6 +233,23 @@ def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, 
 	site.wait_for_state("done", seconds=60)
 	is_v4(site)
 	assert site.people.words() == ["v3", "maintenance", "v3", "maintenance", "v4"], site.people.told()
+
+
+def test_killed_on_the_way_back(make_lab):
+	"""While the dump is restored: v3 serves on a database that is whole."""
+	site = make_lab(Cells, nodes=1, files=50000)
+	before = data.collations(site.db)
+	site.fault("migrate", "fail:pydio.grpc.policy", "n1")
+	start(site)
+	site.wait_until(lambda: "dir=undo" in restore_of(site), 60, "the dump is being restored")
+	site.kill_upgd()
+	site.start_upgd()
+	site.wait_until(lambda: rests(site), 60, "it is back and rests")
+	is_v3(site, before)
+
+
+def restore_of(site):
+	return "".join(line for line in (site.dir / "log/upgd.log").read_text().splitlines() if "intent " in line and "step=dump" in line)
 
 
 # before
