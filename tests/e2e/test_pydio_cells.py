@@ -266,7 +266,7 @@ def test_check_lists_every_problem_of_a_bad_site_at_once(make_lab):
 	errors = [line for line in said.splitlines() if line.startswith("error")]
 	assert len([e for e in errors if "bind address" in e]) == 3 and len([e for e in errors if "update server has" in e]) == 1
 	site.upgctl(*START)
-	site.wait_until(lambda: "the balancer has an answer" in site.upgctl("status", codes=None), 30, "it is started all the same, and held")
+	site.wait_until(lambda: "site_answers" in site.upgctl("status", codes=None), 30, "it is started all the same, and held")
 	assert set(u["state"] for u in site.units().values()) == {"waiting"} and site.calls("n1") == ["systemctl start cells"]
 
 
