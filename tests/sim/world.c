@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "world.h"
+
 #include "plain.h"
 
 #include <stdarg.h>
