@@ -118,7 +118,7 @@ def test_a_line_in_a_log_ends_the_waiting(desk):
 	assert desk.unit()["state"] == "running"
 	desk.file("log", "starting\nno database, giving up after 3 tries\n")
 	desk.reaches("failed")
-	desk.says("gives_up: it ended as expected: no database, giving up after 3 tries, so it is not waited for any longer")
+	desk.says("gives_up: it ended as expected: no database, giving up after 3 tries .the server gives up., so it is not waited for any longer")
 	desk.file("log", "starting\n")
 	desk.retry()
 	desk.file("state", "new")
