@@ -235,12 +235,16 @@ class MongooseIM(Site):
 	@contextlib.contextmanager
 	def hold(self, table):
 		"""A transaction that has looked at the table and stays open: no ALTER of it gets through meanwhile."""
-		argv = ["psql", "-Xq", "-d", self.conninfo()] if self.kind == "pgsql" else ["mariadb", f"--defaults-file={self.db.root_cnf}", "-D", "mim"]
+		argv = ["psql", "-Xq", "-d", self.conninfo()] if self.kind == "pgsql" else ["mariadb", f"--defaults-file={self.db.root_cnf}", "--unbuffered", "-D", "mim"]
 		with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self.procs.env) as client:
 			client.stdin.write(f"BEGIN; SELECT 'held' FROM {table} LIMIT 1;\n")
 			client.stdin.flush()
-			while "held" not in client.stdout.readline():
-				pass
+			line = None
+			while line != "held":
+				line = client.stdout.readline()
+				if not line:
+					raise LabError(f"{argv[0]} ended and holds nothing")
+				line = line.strip()
 			yield
 			client.stdin.write("ROLLBACK;\n")
 			client.stdin.close()
