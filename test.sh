@@ -4,7 +4,7 @@
 #   ./test.sh         all of it but the long suites
 #   ./test.sh --all   those too: the long e2e tests (25 minutes one by one, half of it the kills in each step of test_crash.py; the others take
 #                     20 to 90 s each), a million schedules, sanitizers and valgrind over labs, the fuzzers (40 minutes), the deliberate
-#                     bugs (half an hour), the demo
+#                     bugs (half an hour), the demos
 # A suite that does not start or ends early counts as failed; what failed is named once more at the end. Logs stay in build/test-logs.
 set -u
 top=$(cd "$(dirname "$0")" && pwd) || exit 1
@@ -158,6 +158,10 @@ suite e2e "$([ -n "$all" ] && echo 10800 || echo 1500)" -n 2 tests/e2e
 [ -z "$all" ] || sanitized
 [ -z "$all" ] || program mutants 5400 nice /usr/bin/python3 "$top/tests/mutants/run" # half an hour
 [ -z "$all" ] || program demo 1500 "$top/demo.sh"
+[ -z "$all" ] || for demo in "$top"/tests/lab/*/demo.py; do
+	system=$(basename "${demo%/demo.py}" | tr _ -)
+	program "demo-$system" 600 "$top/demo.sh" "$system"
+done
 
 [ -z "$names" ] || printf 'FAILED\n%s' "$names"
 echo "$passed passed, $failed failed"
