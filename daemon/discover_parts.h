@@ -102,6 +102,11 @@ struct bind discover_bind(const struct discovery *d, const struct row *row);
 void discover_one_less(struct discovery *d);
 void discover_say(struct discovery *d, enum discover_level level, const char *subject, const char *mend, const char *format, ...) printf_like(5, 6);
 
+/* `check` only: every runner. */
+void discover_places_start(struct discovery *d);
+void discover_places_judge(struct discovery *d);
+void discover_places_done(struct discovery *d);
+
 /* Paths: their levels are asked, then their rows are there, in order. */
 void discover_ways_start(struct discovery *d);
 void discover_ways_judge(struct discovery *d);

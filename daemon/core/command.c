@@ -175,7 +175,7 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
 		return;
 	if (tenants == 0)
-		answer(out, 0, "%s: %s is %s", verb, name, unit_state_word(to));
+		answer(out, 0, "%s: %s is %s%s", verb, name, unit_state_word(to), down ? "; its window stays open" : "");
 	else if (down)
 		answer(out, 0, "%s: %s is %s; %" PRIu32 " tenants %s", verb, name, unit_state_word(to), tenants,
 			event == UNIT_EV_PARK ? "stay DOWN" : "are down until it ends");
