@@ -319,11 +319,11 @@ static bool is_answer(const struct probe *probe, const struct runner_result *res
 	return answers && result->signal == 0;
 }
 
-/* How it ended, the end of what it printed, and what that means. */
+/* How it ended, and the end of what it printed. */
 static void answer_exit(struct probe_run *run, const struct runner_result *result)
 {
 	char how[40], end[160], text[JUDGE_TEXT_MAX];
-	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out, *doc = run->probe->doc;
+	const char *out = result->out_len > 120 ? result->out + result->out_len - 120 : result->out;
 	(void)snprintf(end, sizeof(end), "%.150s", out);
 	trim(end);
 	for (char *c = end; *c != '\0'; c++)
@@ -332,9 +332,8 @@ static void answer_exit(struct probe_run *run, const struct runner_result *resul
 		(void)snprintf(how, sizeof(how), "ended by signal %d", result->signal);
 	else
 		(void)snprintf(how, sizeof(how), "exit %d", result->exit_code);
-	bool passes = judge_passing(run->options.bind.profile, result->out), means = doc != NULL && !passes;
-	(void)snprintf(text, sizeof(text), "%s: %s%s%s%s%s%s", run->probe->name, how, end[0] != '\0' ? ": " : "", end, means ? " (" : "", means ? doc : "",
-		means ? ")" : "");
+	bool passes = judge_passing(run->options.bind.profile, result->out);
+	(void)snprintf(text, sizeof(text), "%s: %s%s%s", run->probe->name, how, end[0] != '\0' ? ": " : "", end);
 	answer(run, passes ? RESULT_UNKNOWN : RESULT_FAILED, text, NULL, false);
 }
 
