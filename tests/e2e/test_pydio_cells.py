@@ -17,6 +17,10 @@ START = ("start", "--to", "4.2.1", "--yes")
 FIX = ("--set", "fix_collation=yes")
 
 
+def later(*values):
+	return pytest.param(*values, marks=pytest.mark.long)
+
+
 def start(site, *more):
 	site.start_upgd()
 	site.people = site.users()
@@ -87,7 +91,7 @@ def test_all_nodes_at_once_and_users_see_the_maintenance_page(make_lab):
 # collations
 
 
-@pytest.mark.parametrize("state", ["latin1", "database", "keyless", "jwk"])
+@pytest.mark.parametrize("state", ["latin1", "jwk", later("database"), later("keyless")])
 def test_a_wrong_collation_is_found_before_and_mended_if_asked_for(make_lab, state):
 	site = make_lab(Cells, state=state, nodes=1)
 	before = data.collations(site.db)
@@ -104,6 +108,7 @@ def test_a_wrong_collation_is_found_before_and_mended_if_asked_for(make_lab, sta
 	assert after["enc_node_keys.node_id"] == "ascii_general_ci"
 
 
+@pytest.mark.long
 def test_a_healthy_database_is_not_mended(make_lab):
 	site = make_lab(Cells, nodes=1)
 	start(site, *FIX)
@@ -148,7 +153,7 @@ def kill_clients(site, what):
 	return found
 
 
-@pytest.mark.parametrize("unit", ["unlink/idm_acls.idm_acls_f2", "relink/idm_acls.idm_acls_f2"])
+@pytest.mark.parametrize("unit", [later("unlink/idm_acls.idm_acls_f2"), "relink/idm_acls.idm_acls_f2"])
 def test_killed_between_two_statements(make_lab, unit):
 	"""The rows were written down at the start: what is gone by now is not forgotten."""
 	site = make_lab(Cells, state="latin1", nodes=1)
@@ -164,7 +169,7 @@ def test_killed_between_two_statements(make_lab, unit):
 # the tools that lie
 
 
-@pytest.mark.parametrize("word,why", [("fail", "Error while"), ("lies", "3.0.9")])
+@pytest.mark.parametrize("word,why", [("fail", "Error while"), later("lies", "3.0.9")])
 def test_cells_update_that_says_nothing_by_its_exit_code(make_lab, word, why):
 	site = make_lab(Cells)
 	before = data.collations(site.db)
@@ -179,6 +184,7 @@ def test_cells_update_that_says_nothing_by_its_exit_code(make_lab, word, why):
 	is_v4(site)
 
 
+@pytest.mark.long
 def test_a_binary_from_a_file_and_hashes_at_the_end(make_lab):
 	site = make_lab(Cells, nodes=2)
 	file = site.dir / "packages/cells-4.2.1"
@@ -217,9 +223,9 @@ def test_killed_in_the_first_start(make_lab):
 
 
 @pytest.mark.parametrize("fault,word,said,hint", [
-	("gate", "dirty", "Stopping all migrations", "fix_collation=yes"),
+	later("gate", "dirty", "Stopping all migrations", "fix_collation=yes"),
 	("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate"),
-	("migrate", "die:pydio.grpc.acl", "gone", "v4 ended while it started")])
+	later("migrate", "die:pydio.grpc.acl", "gone", "v4 ended while it started")])
 def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, fault, word, said, hint):
 	site = make_lab(Cells)
 	before = data.collations(site.db)
@@ -235,6 +241,7 @@ def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, 
 	assert site.people.words() == ["v3", "maintenance", "v3", "maintenance", "v4"], site.people.told()
 
 
+@pytest.mark.long
 def test_killed_on_the_way_back(make_lab):
 	"""While the dump is restored: v3 serves on a database that is whole."""
 	site = make_lab(Cells, nodes=1, files=50000)
