@@ -1,5 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Fault hooks: files HOME/fault/NAME, looked at when the thing happens; the content is a word, `once:` before it removes the file at its first use."""
+"""
+Fault hooks: files HOME/fault/NAME, looked at when the thing happens; the content is a word, `once:` before it removes the file at its first use.
+
+  migrate.crash   POINT: kill -9 of itself there: before-commit-N, after-commit-N, inside-3, inside-5, inside-8, state-write-N, completed
+  migrate.fail.N  deadlock, or what it says when step N begins; it ends with 1
+  migrate.hang.N  stands still there while the file is there
+  migrate.delay   MS after each batch
+  server.slow     MS before it listens · server.fail VERSION (3, 4): panics · server.stop hang: SIGTERM does nothing
+  server.hold     keeps a connection to its database · server.version X: says so
+"""
 
 import os
 import pathlib
