@@ -184,6 +184,7 @@ def test_upgd_is_killed_while_the_migration_stands_still(files):
 	site.hook("migrate.hang.9", "yes")
 	start(site)
 	site.wait_until(lambda: "no progress for" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it is shown that nothing gets on")
+	assert "the way back takes about 1 min" in site.upgctl("status")
 	site.kill_upgd()
 	site.start_upgd()
 	site.hook("migrate.hang.9", None)
