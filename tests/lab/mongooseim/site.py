@@ -257,16 +257,17 @@ class MongooseIM(Site):
 
 	def kill_client(self, word):
 		"""The client program of a migration, by its arguments; as if its host had killed it. Its statement is not asked."""
-		deadline = time.monotonic() + 30
+		deadline = time.monotonic() + 60
 		while time.monotonic() < deadline:
 			for entry in pathlib.Path("/proc").iterdir():
 				if entry.name.isdigit():
 					try:
 						argv = (entry / "cmdline").read_bytes().split(b"\0")
-						marked = self.mark.encode() in (entry / "environ").read_bytes()
+						found = argv[0].rpartition(b"/")[2] in (b"psql", b"mariadb") and any(word.encode() in arg for arg in argv)
+						ours = found and self.mark.encode() in (entry / "environ").read_bytes()
 					except OSError:
 						continue
-					if marked and argv[0] in (b"psql", b"mariadb") and any(word.encode() in arg for arg in argv):
+					if ours:
 						os.kill(int(entry.name), 9)
 						return
 			time.sleep(0.01)  # poll interval
