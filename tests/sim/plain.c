@@ -60,7 +60,8 @@ static void find_arrival(struct plain *plain, uint8_t s)
 		for (size_t k = 0; p->stages[i].set == s && k < p->stages[i].n_steps; k++) {
 			const struct step *step = &p->stages[i].steps[k];
 			int as = makes_new(p, &p->sets[s], step) ? 3 : step->pivot ? 2 : step->act.kind == ACTION_RUN || step->act.kind == ACTION_EDIT ? 1 : 0;
-			if (as == 0 || as < rank || (as == rank && as == 3))
+			bool first = as == 3 || p->sets[s].absent != CLASS_NONE; /* a row that is wrong no more is not found any more */
+			if (as == 0 || as < rank || (as == rank && first))
 				continue;
 			rank = as;
 			plain->arrival[s].stage = (int)i;
