@@ -247,9 +247,10 @@ struct why admit_retry(const struct rollout *r, uint32_t unit)
 		return why(WHY_NONE, 0, 0);
 	usage_count(r, u->stage, &usage);
 	uint32_t total = stage->total != 0 ? stage->total : 1, on_host = usage.host[host_of(&r->rows[u->row])];
-	if (usage.total + usage.gating >= total)
+	bool waited_for = stage->order == ORDER_PATH; /* whoever is under way behind it waits for it */
+	if (!waited_for && usage.total + usage.gating >= total)
 		return why(WHY_LIMIT, usage.total + usage.gating, total);
-	if (stage->per_host != 0 && r->rows[u->row].host != 0 && on_host >= stage->per_host)
+	if (!waited_for && stage->per_host != 0 && r->rows[u->row].host != 0 && on_host >= stage->per_host)
 		return why(WHY_LIMIT, on_host, stage->per_host);
 	struct why held = tenants_held(r, unit);
 	if (held.kind != WHY_NONE)

@@ -190,6 +190,14 @@ static bool resolve(struct rollout *r, struct out *out, uint32_t unit)
 	return true;
 }
 
+/* A failover may have lost where an edge begins while it was under way; a person who parks that edge has decided otherwise. */
+static bool edge_before_is_open(const struct rollout *r, const struct unit *u)
+{
+	uint32_t rank = r->rows[u->row].rank;
+	const struct unit *before = rollout_stage(r, u)->order == ORDER_PATH && rank > 0 ? &r->units[r->unit_of[u->stage][rank - 1]] : NULL;
+	return before != NULL && (!unit_is_settled(before->state) || (before->flags & UNIT_RECHECK) != 0);
+}
+
 /* Why the next step may not be sent. Inside a window nothing but the step itself counts. */
 static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 {
@@ -202,6 +210,8 @@ static bool step_is_held(struct rollout *r, struct out *out, uint32_t unit)
 			if (r->wants[b] != NULL && r->wants[b][r->rows[u->row].rank].contested)
 				why = (struct why){ .kind = WHY_CONTESTED, .balancer = b, .other = u->row };
 	}
+	if (why.kind == WHY_NONE && edge_before_is_open(r, u))
+		why = (struct why){ .kind = WHY_ORDER, .other = u->stage };
 	const struct changed_line *line = why.kind == WHY_NONE ? line_changed(r, unit) : NULL;
 	if (line != NULL)
 		why = line_why(line);

@@ -141,7 +141,7 @@ MUTANTS += [
 	Mutant("rests-before-all-is-back", CORE + "back.c", "	if (!back_turn_done(r, out))\n		rest(r, out);", "	rest(r, out);", ("sim_statements_each",)),
 	Mutant("begins-anew-with-old-work", CORE + "back.c", "return (u->flags & UNIT_STARTED) != 0 && !has_something", "return false && !has_something", ("sim_statements_each",)),
 	Mutant("passed-edge-judged-by-its-check", CORE + "advance_recheck.c", "	if (lost && is_passed(r, u) && !passed", "	if (lost && is_passed(r, u) && false && !passed", ("sim_rolling_seeds",)),
-	Mutant("edge-retried-before-the-one-before", CORE + "admit.c", "	if (on_path.kind == WHY_ORDER)\n		return on_path;\n	if (u->state == UNIT_SKIPPED", "	if (on_path.kind == WHY_ORDER && false)\n		return on_path;\n	if (u->state == UNIT_SKIPPED", ("sim_rolling_seeds",)),
+	Mutant("edge-sent-over-a-lost-one", CORE + "advance.c", "why.kind == WHY_NONE && edge_before_is_open(r, u)", "why.kind == WHY_NONE && false && edge_before_is_open(r, u)", ("sim_rolling_seeds",)),
 	Mutant("old-fleet-is-waited-for", CORE + "facts.c", "	class_ = facts_fleet(r, class_);\n", ""),
 	Mutant("closed-window-asked-again", "daemon/ask.c", "bool is_over = closing && of_window(", "bool is_over = false && of_window(",
 		("e2e/test_mariadb.py::test_a_failover_lost_the_update_of_a_finished_schema",)),

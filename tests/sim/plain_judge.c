@@ -71,6 +71,10 @@ static void order_do(struct world *w, const struct rollout *r, uint32_t unit, ui
 	for (uint32_t i = 0; i < r->n_units; i++)
 		if (i != unit && waits_for(r, unit, i) && !is_whole(w, r, i))
 			world_broken(w, "order: %s is sent, and %s is not done", what(r, unit, step, a, sizeof(a)), rollout_unit_name(r, i, b, sizeof(b)));
+	const struct row *mine = &r->rows[r->units[unit].row];
+	uint32_t before = rollout_stage(r, &r->units[unit])->order == ORDER_PATH && mine->rank > 0 ? r->unit_of[r->units[unit].stage][mine->rank - 1] : RECORD_NO_UNIT;
+	if (before != RECORD_NO_UNIT && !unit_is_settled(r->units[before].state))
+		world_broken(w, "order: %s is sent, and %s is not done", what(r, unit, step, a, sizeof(a)), rollout_unit_name(r, before, b, sizeof(b)));
 	if (done->busy_until > w->now)
 		world_broken(w, "order: %s is sent beside the statement of the client before", what(r, unit, step, a, sizeof(a)));
 	bool once = s->act.kind == ACTION_RUN && s->resolve != RESOLVE_RERUN && s->n_on <= 1;
