@@ -51,9 +51,10 @@ def stop():
 
 
 def main(args):
-	with open(NODE / "calls.log", "a") as out:
-		out.write(f"systemctl {' '.join(args)}\n")
 	verb, unit = [a for a in args if not a.startswith("-")][:2]
+	if verb != "is-active":
+		with open(NODE / "calls.log", "a") as out:
+			out.write(f"systemctl {' '.join(args)}\n")
 	if unit.removesuffix(".service") != "cells":
 		print(f"Failed to {verb} {unit}: Unit {unit} not found.", file=sys.stderr)
 		return 5
