@@ -84,9 +84,12 @@ static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 	}
 }
 
+static int comes_after(const struct rollout *r, uint8_t s);
+
 /* A row that a person had set aside before the start takes part in nothing. */
 static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 {
+	bool has_work = false;
 	for (uint32_t k = 0; k < r->n_order[s]; k++) {
 		const struct unit *u = &r->units[r->order[s][k]];
 		bool fine = all_done ? u->state == UNIT_DONE || r->rows[u->row].aside || fence_holds(r, u) : unit_is_settled(u->state);
@@ -94,8 +97,9 @@ static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 			return false;
 		if (!fine)
 			return false;
+		has_work |= u->state != UNIT_DONE || (u->flags & UNIT_STARTED) != 0;
 	}
-	return true;
+	return has_work || comes_after(r, s) < 0; /* where there is nothing to do, what it waits for is waited for all the same */
 }
 
 /* The first stage that this one waits for; -1: none. */

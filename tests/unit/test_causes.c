@@ -255,6 +255,24 @@ static int teardown(void **state)
 	return 0;
 }
 
+/* ---- a stage in which nothing is to be done ---- */
+
+static enum result nothing_stops(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)causes;
+	(void)text;
+	return stage_of(e) == DOWN ? RESULT_FAILED : RESULT_OK;
+}
+
+static void what_has_no_work_passes_on_what_it_waits_for(void **state)
+{
+	(void)state;
+	stages[DUMP].where = 1u << CLASS_NEW; /* no row is */
+	begin(nothing_stops, 0);
+	assert_int_equal(w.did[DOWN][0], 1);
+	assert_int_equal(w.did[MIGRATE][0], 0);
+}
+
 /* ---- rows of on_failure ---- */
 
 static bool is_do(const struct effect *e, enum effect_kind kind, uint8_t stage, uint16_t step)
@@ -743,6 +761,7 @@ static void past_a_pivot_there_is_no_way_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_has_no_work_passes_on_what_it_waits_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cause_is_tried_again_so_often_and_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(tries_by_a_cause_are_counted_over_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_first_row_that_fits_counts, setup, teardown),
