@@ -113,6 +113,7 @@ def rests(site, *words):
 	assert (site.home / "cloudreve_v4").exists() and not (site.home / "cloudreve_v3").exists()
 
 
+@pytest.mark.long
 def test_who_starts_without_having_asked_is_stopped_before_anything_is_touched(files):
 	site = files(dirty=["json"], users=10)
 	user = site.user()
@@ -168,6 +169,7 @@ def test_a_cut_dump_and_a_v4_that_does_not_start_end_on_v3(files):
 	is_done(site)
 
 
+@pytest.mark.long
 def test_a_v3_that_does_not_stop_is_killed_and_a_deadlock_is_no_failure(files):
 	site = files(users=10, values={"stop": "2s"})
 	site.hook("server.stop", "hang")
@@ -179,6 +181,7 @@ def test_a_v3_that_does_not_stop_is_killed_and_a_deadlock_is_no_failure(files):
 	assert not [r for r in records(site, "retry") if "1 of" in r["text"]]  # it used up no try
 
 
+@pytest.mark.long
 def test_upgd_is_killed_while_the_migration_stands_still(files):
 	site = files(users=10, values={"stall": "2s"})
 	site.hook("migrate.hang.9", "yes")
@@ -192,6 +195,7 @@ def test_upgd_is_killed_while_the_migration_stands_still(files):
 	assert len([r for r in records(site, "intent") if r["step"] == "migrate"]) == 1  # taken up again, not begun again
 
 
+@pytest.mark.long
 def test_an_abort_and_another_file_under_an_old_link_end_on_v3(files):
 	site = files(users=10)
 	site.hook("migrate.hang.9", "yes")

@@ -132,6 +132,7 @@ def test_check_names_all_that_is_wrong_at_once(mim, kind):
 		assert mend in text, f"{mend}\n{text}"
 
 
+@pytest.mark.long
 def test_check_of_a_site_that_would_be_stopped(mim):
 	"""Nobody would answer users while all is down; and a way back to an older version is none."""
 	site = mim(version="6.3.1", to="6.3.2")
@@ -165,6 +166,7 @@ def test_a_transaction_of_a_node_holds_the_migration_up_and_no_longer(mim):
 	is_done(site)
 
 
+@pytest.mark.long
 def test_a_statement_whose_client_was_killed_is_waited_for(mim):
 	"""MariaDB: kill -9 of the client does not end its ALTER. Until it has ended nothing is done, and what it did is not done twice."""
 	site = mim(database="mysql")
@@ -191,6 +193,7 @@ def test_psql_killed_in_the_middle_leaves_nothing_of_its_script(mim):
 	is_done(site)
 
 
+@pytest.mark.long
 def test_upgd_killed_while_a_node_is_down(mim):
 	site = mim()
 	site.fault("boot", "slow:40", "n2")

@@ -104,6 +104,7 @@ def test_check_names_every_problem_at_once(make_lab):
 	assert found.count("error ") == 9, found
 
 
+@pytest.mark.long
 def test_a_level_without_a_way_is_refused(make_lab):
 	"""An older one, one beyond all scripts, and a database whose level nobody knows: before anything is touched."""
 	site = begin(make_lab)
@@ -130,6 +131,7 @@ def test_permissions_that_nobody_has_decided_bring_the_old_service_back(make_lab
 	assert [w for w in site.visitors[0].words()] == ["4.1.1", "maintenance", "4.1.1", "maintenance", "4.3.3"], site.visitors[0].told()
 
 
+@pytest.mark.long
 def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
 	site = begin(make_lab, old="4.2.2", dirty=("sizez", "waves"))
 	site.upgctl(*START, "--wait", seconds=120)
@@ -178,6 +180,7 @@ def test_a_server_that_does_not_stop_is_let_be(make_lab):
 	assert site.omero("version").startswith("4.1.1") and not (site.dir / "backup/omero-1.dump").exists()
 
 
+@pytest.mark.long
 def test_a_dump_that_is_cut_off_is_made_again(make_lab):
 	site = begin(make_lab)
 	site.fault("pg_dump.cut", "")

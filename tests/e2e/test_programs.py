@@ -146,6 +146,7 @@ def test_a_program_that_stands_still_is_shown_and_goes_on(desk):
 	assert lab.wait_for_state("done", "partial")["state"] == "done"
 
 
+@pytest.mark.long
 def test_statements_that_outlive_their_client_are_found_by_a_program(desk):
 	"""As psql shows those of PostgreSQL. Nothing is done before they have ended; then what they did is looked at."""
 	desk.file("activity", "41\tALTER TABLE users\n42\tCREATE INDEX\n")

@@ -122,6 +122,7 @@ def alters(site, what):
 	return site.db.sql(f"SELECT id FROM information_schema.processlist WHERE info LIKE '/* upgd 1 {what} */%'")
 
 
+@pytest.mark.long
 def test_killed_in_the_mending_with_its_client(make_lab):
 	"""upgd and the client are killed, the statement runs on: it is found in the database, waited for, and not run twice."""
 	site = make_lab(Cells, state="latin1", nodes=1, files=150000)
@@ -153,6 +154,7 @@ def kill_clients(site, what):
 	return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("unit", [later("unlink/idm_acls.idm_acls_f2"), "relink/idm_acls.idm_acls_f2"])
 def test_killed_between_two_statements(make_lab, unit):
 	"""The rows were written down at the start: what is gone by now is not forgotten."""
@@ -169,6 +171,7 @@ def test_killed_between_two_statements(make_lab, unit):
 # the tools that lie
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("word,why", [("fail", "Error while"), later("lies", "3.0.9")])
 def test_cells_update_that_says_nothing_by_its_exit_code(make_lab, word, why):
 	site = make_lab(Cells)
@@ -209,6 +212,7 @@ def test_a_binary_from_a_file_and_hashes_at_the_end(make_lab):
 # the first start
 
 
+@pytest.mark.long
 def test_killed_in_the_first_start(make_lab):
 	site = make_lab(Cells)
 	site.fault("migrate", "wait:pydio.grpc.acl", "n1")
@@ -277,6 +281,7 @@ def test_check_lists_every_problem_of_a_bad_site_at_once(make_lab):
 	assert set(u["state"] for u in site.units().values()) == {"waiting"} and site.calls("n1") == ["systemctl start cells"]
 
 
+@pytest.mark.long
 def test_who_may_not_see_foreign_keys_is_told_so(make_lab):
 	"""An account that only reads is shown none, and no error: with the rows made of that the keys would not be dropped, or worse, not added again."""
 	site = make_lab(Cells, state="latin1", nodes=1)
