@@ -150,7 +150,7 @@ build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lund
 # Every view asked for over every state that random troubles lead to: half a minute. All: 300 seeds, 4 minutes.
 program sim-sanitizers 1200 nice "$top/build-asan/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$([ -n "$all" ] && echo 300 || echo 20)" --ask
 program simulator "$((600 + seeds / 100))" "$top/build/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$seeds" --jobs "$(nproc)"
-suite lab 900 tests/lab
+suite lab 900 -n 2 tests/lab
 export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
 build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 # Two labs at a time: a test mostly waits.

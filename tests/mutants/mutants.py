@@ -50,7 +50,7 @@ MUTANTS = [
 	Mutant("ready-before-its-step-counts", CORE + "facts.c", "	return !is_let_in_later(r, row, balancer);", "	return is_let_in_later(r, row, balancer) || true;"),
 	Mutant("admitted-on-old-facts", CORE + "admit.c", "	if (needs_gate && !live->gate_open) {", "	if (false) {"),
 	Mutant("pivot-forgotten", CORE + "apply.c", "	if (step->pivot)\n		u->flags |= UNIT_PIVOT;", ""),
-	Mutant("mixed-schema-goes-back", CORE + "apply.c", "rec->code > CLASS_OLD && r->profile", "false && r->profile"),
+	Mutant("mixed-schema-goes-back", CORE + "apply.c", "rec->code > CLASS_OLD && r->profile", "false && r->profile", ("decide",)),
 	Mutant("half-is-not-opened-again", CORE + "decide.c", "(fact->tenants > 0 || fact->weight > 0)", "fact->tenants > 0"),
 	Mutant("done-without-a-last-look", CORE + "outcome.c", "		if (!outcome_facts_fresh(r, out))\n			return false; /* a last look", "		if (false)\n			return false; /* a last look"),
 	Mutant("held-inside-a-window", CORE + "advance.c", "	if ((u->flags & (UNIT_WINDOW | UNIT_FENCE)) != 0 && !r->paused_now)\n		return false;", "	if (false)\n		return false;"),
