@@ -144,9 +144,9 @@ mkdir -p "$logs" || exit 1
 
 suite lint 900 tests/lint
 build build-gcc "$top/build" -Dwerror=true && units unit-gcc "$top/build" -t 3
-CC=clang build build-clang "$top/build-clang" -Dwerror=true && units unit-clang "$top/build-clang" -t 3
+CC=clang build build-clang "$top/build-clang" -Dwerror=true && units unit-clang "$top/build-clang" --suite unit -t 3
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true && units unit-sanitizers "$top/build-asan" -t 6
+build build-sanitizers "$top/build-asan" -Db_sanitize=address,undefined -Db_lundef=false -Dwerror=true && units unit-sanitizers "$top/build-asan" $([ -n "$all" ] || echo --suite unit) -t 6
 # Every view asked for over every state that random troubles lead to: half a minute. All: 300 seeds, 4 minutes.
 program sim-sanitizers 1200 nice "$top/build-asan/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$([ -n "$all" ] && echo 300 || echo 20)" --ask
 program simulator "$((600 + seeds / 100))" "$top/build/tests/sim/run" "$top/conf/profiles/ox-appsuite.conf" --seeds "$seeds" --jobs "$(nproc)"
