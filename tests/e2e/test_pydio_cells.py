@@ -11,7 +11,7 @@ import pytest
 
 from procs import wait_until
 from pydio_cells import data
-from pydio_cells.site import Cells
+from pydio_cells.site import FORMAT, Cells
 
 START = ("start", "--to", "4.2.1", "--yes")
 FIX = ("--set", "fix_collation=yes")
@@ -45,7 +45,9 @@ def is_v3(site, collations):
 	assert site.versions() == {"3.0.9"} and site.migrated() == 0
 	assert data.texts(site.db) == site.texts and data.keys(site.db) == site.keys and data.collations(site.db) == collations
 	assert len(site.db.sql("SELECT 1 FROM cells.hydra_jwk")) == 2
+	assert site.capabilities() == site.capable
 	for node in site.nodes:
+		assert (node.dir / "data/.minio.sys/format.json").read_text() == FORMAT
 		assert json.loads((node.columns["work"] / "pydio.json").read_text())["versions"] == {"pydio.grpc.oauth": "3.0.9"}
 		assert not pathlib.Path(f"{node.columns['bin']}.next").exists()
 	site.people.wait_for("v3")
@@ -72,6 +74,7 @@ def rests(site):
 def test_all_nodes_at_once_and_users_see_the_maintenance_page(make_lab):
 	site = make_lab(Cells)
 	before = data.collations(site.db)
+	site.lb("lb", "set server cells/n3 state maint")  # by somebody's hand: its Cells runs, and must be stopped like the others
 	start(site)
 	site.wait_for_state("done", seconds=60)
 	site.people.wait_for("v4")
@@ -83,9 +86,67 @@ def test_all_nodes_at_once_and_users_see_the_maintenance_page(make_lab):
 	assert not [w for w in site.people.words() if w.startswith("error")], site.people.told()
 	assert (site.dir / "saved/cells-1.sql").stat().st_mode & 0o077 == 0
 	for node in site.nodes:
-		held = subprocess.run(["tar", "-tf", node.columns["backup"] / "work-1.tar"], capture_output=True, text=True, check=True).stdout.split()
-		assert "./data/.minio.sys/format.json" in held and "./pydio.json" in held and not [f for f in held if "big.bin" in f]
-		assert site.calls(node.name) == ["systemctl start cells", "systemctl stop cells", "systemctl start cells"]
+		assert "./pydio.json" in archived(node, "work") and "./.minio.sys/format.json" in archived(node, "objects")
+		assert not [f for f in archived(node, "work") + archived(node, "objects") if "big.bin" in f]
+		assert site.calls(node.name) == ["systemctl start cells", "systemctl stop cells", "systemctl stop cells", "systemctl start cells"]
+
+
+def archived(node, what):
+	"""What is in it; nobody else may read it, for pydio.json has passwords."""
+	path = node.columns["backup"] / f"{what}-1.tar"
+	assert path.stat().st_mode & 0o077 == 0
+	return subprocess.run(["tar", "-tf", path], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.long
+def test_who_else_is_connected_to_the_database_is_named(make_lab):
+	"""Cells on a node that nobody knows of: it would write while the database is saved, and run on what v4 has migrated."""
+	site = make_lab(Cells, nodes=2)
+	before = data.collations(site.db)
+	other = site.procs.start("other", ["mariadb", "--no-defaults", "--user=cells", "--password=cells", "--host=127.0.0.1", f"--port={site.db.port}", "-e", "SELECT SLEEP(600)", "cells"])
+	start(site)
+	site.wait_until(lambda: is_back(site, "save/cluster"), 90, "it is back and rests")
+	assert "nobody else is connected" in unit_text(site, "save/cluster") or "cells@" in unit_text(site, "save/cluster")
+	is_v3(site, before)
+	other.stop()
+	site.upgctl("retry", "save/cluster")
+	site.wait_for_state("done", seconds=60)
+	is_v4(site)
+
+
+def is_back(site, unit):
+	return site.units()[unit]["state"] == "failed" and "back on" in site.upgctl("status", codes=None)
+
+
+@pytest.mark.long
+def test_cells_that_cannot_be_stopped_keeps_nobody_out(make_lab):
+	site = make_lab(Cells)
+	before = data.collations(site.db)
+	site.fault("systemctl", "stop", "n2")
+	start(site)
+	site.wait_until(lambda: is_back(site, "down/n2"), 60, "it is back and rests")
+	is_v3(site, before)
+	site.wait_until(lambda: [s["status"] for s in site.servers_of("lb", "cells").values()] == ["UP"] * 3, 30, "all are in again")
+	let_go_on(site, "systemctl", "n2")
+	site.upgctl("retry", "down/n2")
+	site.wait_for_state("done", seconds=60)
+	is_v4(site)
+
+
+@pytest.mark.long
+def test_a_node_that_was_rebooted_beside_the_first_start(make_lab):
+	"""It runs v4 as well; on the way back it is stopped before the old state is restored under it."""
+	site = make_lab(Cells)
+	before = data.collations(site.db)
+	for node in ("n1", "n2"):
+		site.fault("migrate", "wait:pydio.grpc.acl", node)
+	start(site)
+	site.wait_until(lambda: site.migrated() == 2, 60, "v4 is half way in its migration")
+	site.remote("n2", "systemctl", "start", "cells")
+	site.fault("migrate", "fail:pydio.grpc.policy", "n1")
+	site.wait_until(lambda: rests(site), 90, "it is back and rests")
+	is_v3(site, before)
+	assert site.calls("n2")[-3:] == ["systemctl start cells", "systemctl stop cells", "systemctl start cells"]
 
 
 # collations
@@ -145,7 +206,7 @@ def intents(site, unit, step):
 
 def kill_clients(site, what):
 	"""Of the statement on that row, by their pids."""
-	found = subprocess.run(["pgrep", "-f", f"^mysql.*{site.db.root_cnf}.*upgd 1 {what} "], capture_output=True, text=True, check=False).stdout.split()
+	found = subprocess.run(["pgrep", "-f", f"^mysql.*{site.admin_cnf}.*upgd 1 {what} "], capture_output=True, text=True, check=False).stdout.split()
 	for pid in found:
 		try:
 			os.kill(int(pid), signal.SIGKILL)
@@ -228,7 +289,8 @@ def test_killed_in_the_first_start(make_lab):
 
 @pytest.mark.parametrize("fault,word,said,hint", [
 	later("gate", "dirty", "Stopping all migrations", "fix_collation=yes"),
-	("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate"),
+	("migrate", "code", "Could not apply migrations", "v4 could not migrate"),
+	later("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate"),
 	later("migrate", "die:pydio.grpc.acl", "gone", "v4 ended while it started")])
 def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, fault, word, said, hint):
 	site = make_lab(Cells)

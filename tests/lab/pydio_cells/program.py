@@ -9,7 +9,7 @@ again (10000 and 60); LAB_SERVICE_MS, how long the migration of one service take
 
   fault/update   fail (the error is printed, exit 0, nothing is replaced) · lies (says it was upgraded, and nothing was) · empty (no update there)
   fault/gate     dirty (a service makes a latin1 table just before the gate looks)
-  fault/migrate  fail:SERVICE · die:SERVICE (after its DDL, before it is recorded) · panic · wait:SERVICE (until the file is gone)
+  fault/migrate  code (fails in its code: rows and pydio.json are changed, no table is) · fail:SERVICE · die:SERVICE (after its DDL, before it is recorded) · panic · wait:SERVICE (until the file is gone)
   fault/start    never (503 for ever)
   fault/stop     slow:MS
   fault/rehash   fail (prints an error, exit 0)

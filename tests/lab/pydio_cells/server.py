@@ -7,6 +7,7 @@ one ended; v4 stops all migrations at the collation gate, says so in the log, an
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -142,12 +143,22 @@ class Server:
 			if known & {name for _, name, _ in V4}:
 				raise Failed("Unable to create migration plan because of hydra_v4_1.sql: unknown migration in database")
 			return
+		self._objects()
+		if fault("migrate")[0] == "code":
+			self.sql("UPDATE idm_user_attributes SET value = CONCAT('v4:', value)")
+			self.remember("pydio.grpc.user")
+			raise Failed("pydio.grpc.user: cannot update user attributes")
 		self._oauth()
 		for service, name, statement in V4:
 			if name not in known:
 				self._file(service, name, statement)
 			if self.config.get("versions", {}).get(service) != self.version:
 				self.remember(service)
+
+	def _objects(self):
+		for service in self.config.get("services", {}).values():
+			if "LocalFolder" in service:
+				(pathlib.Path(service["LocalFolder"]) / ".minio.sys/format.json").write_text('{"version":"1","format":"xl-single"}\n')
 
 	def _file(self, service, name, statement):
 		word, argument = fault("migrate")

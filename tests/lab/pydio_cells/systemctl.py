@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """
 systemctl start|stop|restart|is-active cells of a node: the unit runs CELLS_BIN start, its process is in NODE/cells.pid, TimeoutStopSec is 15 s. As
-systemd does, start returns when the process is there, whatever becomes of it.
+systemd does, start returns when the process is there, whatever becomes of it. NODE/fault/systemctl: the word `stop`, and it cannot stop.
 """
 
 import os
@@ -58,6 +58,9 @@ def main(args):
 	if unit.removesuffix(".service") != "cells":
 		print(f"Failed to {verb} {unit}: Unit {unit} not found.", file=sys.stderr)
 		return 5
+	if verb == "stop" and (NODE / "fault/systemctl").exists() and (NODE / "fault/systemctl").read_text().strip() == "stop":
+		print(f"Failed to stop {unit}: Connection timed out", file=sys.stderr)
+		return 1
 	if verb == "is-active":
 		print("active" if alive() else "inactive")
 		return 0 if alive() else 3
