@@ -74,7 +74,9 @@ static void put_assignment(FILE *out, const char *assignment, const char *secret
 
 void by_hand_cannot(const struct by_hand *h, const char *what, const struct fail *fail)
 {
-	(void)fprintf(h->out, "# %s cannot be said as a command: %s\n", what, fail->text);
+	(void)fprintf(h->out, "# %s cannot be said as a command: ", what);
+	by_hand_plain(h->out, fail->text);
+	(void)fputc('\n', h->out);
 }
 
 /* ---- places ---- */
@@ -384,6 +386,17 @@ static void say_success(const struct by_hand *h, const struct action *action)
 	}
 }
 
+static void say_question(const struct by_hand *h, const struct step *step, const struct action *action)
+{
+	struct fail fail;
+	struct bind bind = by_hand_bind(h, LANE_NONE);
+	char *question = action->to != NULL ? bind_text(&bind, action->to, &fail) : NULL;
+	(void)fputs("# a person's word: ", h->out);
+	by_hand_plain(h->out, question != NULL ? question : step->name);
+	(void)fputc('\n', h->out);
+	free(question);
+}
+
 void by_hand_action(const struct by_hand *h, const struct step *step, bool undo)
 {
 	const struct action *action = undo ? &step->undo : &step->act;
@@ -392,7 +405,7 @@ void by_hand_action(const struct by_hand *h, const struct step *step, bool undo)
 	if (action->kind == ACTION_SERVER) {
 		by_hand_balancer(h, step, undo);
 	} else if (action->kind == ACTION_APPROVE) {
-		(void)fprintf(h->out, "# a person's word: %s\n", action->to != NULL ? action->to : step->name);
+		say_question(h, step, action);
 	} else if (action->kind == ACTION_WAIT) {
 		(void)fprintf(h->out, "# wait %" PRIu64 " s\n", action->wait_ms / 1000);
 	}

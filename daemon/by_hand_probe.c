@@ -100,7 +100,9 @@ static void put_sql(const struct by_hand *h, const char *name, const struct prob
 	} else if (of_replicas) {
 		put_replicas(h, target + 9, probe, query);
 	} else if (file == NULL) {
-		(void)fprintf(h->out, "# %s is no database of upgd.conf any more\n", target);
+		(void)fputs("# ", h->out);
+		by_hand_plain(h->out, target);
+		(void)fputs(" is no database of upgd.conf any more\n", h->out);
 	} else {
 		put_client(h, file, group, "--table");
 		put_statement(h->out, query, args, true);
@@ -178,7 +180,10 @@ static void say_expected(const struct by_hand *h, const struct probe *probe, str
 	bool pattern = probe->expect == EXPECT_MATCH || probe->expect == EXPECT_NOT_MATCH;
 	char *expected = probe->expected == NULL ? NULL : pattern ? bind_regex(bind, probe->expected, &fail) : bind_text(bind, probe->expected, &fail);
 	const char *text = expected != NULL ? expected : "?", *at = probe->json != NULL ? probe->json : "the answer";
-	(void)fprintf(h->out, "# %s: ", probe->doc != NULL ? probe->doc : probe->name);
+	char *doc = probe->doc != NULL ? bind_text(bind, probe->doc, &fail) : NULL;
+	(void)fputs("# ", h->out);
+	by_hand_plain(h->out, doc != NULL ? doc : probe->name);
+	(void)fputs(": ", h->out);
 	switch (probe->expect) {
 	case EXPECT_ROWS:
 		(void)(probe->number == 0 ? fprintf(h->out, "no row may come\n") : fprintf(h->out, "%" PRId64 " row must come\n", probe->number));
@@ -219,6 +224,7 @@ static void say_expected(const struct by_hand *h, const struct probe *probe, str
 		break;
 	}
 	free(expected);
+	free(doc);
 }
 
 void by_hand_probe(const struct by_hand *h, uint16_t index)

@@ -283,6 +283,15 @@ static bool has_undo(const struct stage *stage, const struct unit *u)
 	return false;
 }
 
+static uint32_t finished_stages(const struct rollout *r)
+{
+	uint32_t stages = 0;
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].state == UNIT_DONE && has_undo(rollout_stage(r, &r->units[i]), &r->units[i]))
+			stages |= 1u << r->units[i].stage;
+	return stages;
+}
+
 static void finished_unit(const struct runbook *book, const struct by_hand *base, uint32_t unit)
 {
 	char name[300], *text = NULL;
@@ -310,19 +319,16 @@ static void finished_unit(const struct runbook *book, const struct by_hand *base
 static void finished(const struct runbook *book, const struct by_hand *base)
 {
 	const struct rollout *r = book->r;
-	bool said = false;
-	if (rollout_is_over(r) || back_barred(r) != RECORD_NO_UNIT)
+	uint32_t stages = finished_stages(r);
+	if (stages == 0 || rollout_is_over(r) || back_barred(r) != RECORD_NO_UNIT)
 		return;
-	for (size_t s = r->profile->n_stages; s-- > 0;) {
-		for (uint32_t k = 0; k < r->n_order[s]; k++) {
+	(void)fprintf(base->out, "\n# ==== What is finished and %s, after all above: the newest first\n",
+		rollout_goes_back(r) ? "goes back too" : "would go back if the whole rollout did");
+	for (int s; (s = back_newest(r, stages)) >= 0; stages &= ~(1u << s)) {
+		for (uint32_t k = r->n_order[s]; k-- > 0;) {
 			const struct unit *u = &r->units[r->order[s][k]];
-			if (u->state != UNIT_DONE || !has_undo(&r->profile->stages[s], u))
-				continue;
-			if (!said)
-				(void)fprintf(base->out, "\n# ==== What is finished and %s, after all above: the newest first\n",
-					rollout_goes_back(r) ? "goes back too" : "would go back if the whole rollout did");
-			said = true;
-			finished_unit(book, base, r->order[s][k]);
+			if (u->state == UNIT_DONE && has_undo(&r->profile->stages[s], u))
+				finished_unit(book, base, r->order[s][k]);
 		}
 	}
 }

@@ -162,23 +162,26 @@ static bool any_turns(const struct rollout *r, uint8_t stage, uint32_t under)
 	return false;
 }
 
-/* What comes later first, wherever it is written; all of one stage before the next. */
+int back_newest(const struct rollout *r, uint32_t stages)
+{
+	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--)
+		if ((stages & 1u << s) != 0 && (before(r, stages & ~(1u << s), true) & 1u << s) == 0)
+			return s;
+	return -1;
+}
+
+/* What comes later first; all of one stage before the next. */
 bool back_turn_done(struct rollout *r, struct out *out)
 {
 	uint32_t turning = 0, under = under_pivots(r);
 	for (uint8_t s = 0; s < r->profile->n_stages; s++)
 		turning |= any_turns(r, s, under) ? 1u << s : 0;
-	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--) {
-		bool moved = false, is_under = false;
-		for (uint8_t t = 0; t < r->profile->n_stages; t++)
-			is_under |= t != s && (turning & 1u << t) != 0 && (before(r, 1u << t, true) & 1u << s) != 0;
-		for (uint32_t k = 0; k < r->n_order[s] && !is_under; k++)
-			if (should_turn(r, &r->units[r->order[s][k]], under))
-				moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, back_word(r, out));
-		if (moved)
-			return true;
-	}
-	return false;
+	bool moved = false;
+	int s = back_newest(r, turning);
+	for (uint32_t k = 0; s >= 0 && k < r->n_order[s]; k++)
+		if (should_turn(r, &r->units[r->order[s][k]], under))
+			moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, back_word(r, out));
+	return moved;
 }
 
 /* Nobody knows what a unit did, or it could not be undone: what it needs is not taken from under it before a person has said so. */

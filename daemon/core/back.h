@@ -9,6 +9,7 @@ void back_begin(struct rollout *r, struct out *out, uint32_t unit, const char *t
 const char *back_word(const struct rollout *r, struct out *out);            /* why units turn */
 bool back_turn_failed(struct rollout *r, struct out *out);
 bool back_turn_done(struct rollout *r, struct out *out);
+int back_newest(const struct rollout *r, uint32_t stages);                  /* of these the one to be taken back first, wherever it is written; -1: none */
 bool back_waits(const struct rollout *r);                                    /* for a person, before anything is taken from under what is not known */
 bool back_step(struct rollout *r, struct out *out);                         /* nothing is under way; true: something was recorded */
 uint32_t back_anew(struct rollout *r, struct out *out, const char *actor, const char *reason); /* how many units wait again */

@@ -136,7 +136,7 @@ MUTANTS += [
 	Mutant("parked-fence-is-waited-for", CORE + "outcome.c", "r->units[why->other].state == UNIT_PARKED;", "false;"),
 	Mutant("fence-set-at-the-next-look", CORE + "fence.c", "		if (r->processes[balancer][p].pid != 0)\n			custody_assert(out, balancer, u->row, p, SERVER_MAINT);", "		(void)p;"),
 	Mutant("dump-restored-under-a-pivot", CORE + "back.c", " || carries_a_pivot(r, u, under))", " || (carries_a_pivot(r, u, under) && false))", ("sim_statements_seeds",)),
-	Mutant("way-back-as-written", CORE + "back.c", "k < r->n_order[s] && !is_under; k++", "k < r->n_order[s] && (!is_under || true); k++", ("sim_stop_all_crashes",)),
+	Mutant("way-back-as-written", CORE + "back.c", "& 1u << s) == 0)\n			return s;", "& 1u << s) <= 1u << s)\n			return s;", ("sim_stop_all_crashes", "by_hand")),
 	Mutant("abort-under-what-nobody-knows", CORE + "outcome.c", "	if (back_waits(r))", "	if (back_waits(r) && false)", ("sim_statements_each",)),
 	Mutant("rests-before-all-is-back", CORE + "back.c", "	if (!back_turn_done(r, out))\n		rest(r, out);", "	rest(r, out);", ("sim_statements_each",)),
 	Mutant("begins-anew-with-old-work", CORE + "back.c", "return (u->flags & UNIT_STARTED) != 0 && !has_something", "return false && !has_something", ("sim_statements_each",)),
