@@ -25,7 +25,7 @@ struct probe_run {
 	struct site *site;
 	const struct probe *probe;
 	struct probe_options options;
-	char *captures, *expected; /* owned */
+	char *captures, *expected, *doc; /* owned; doc: its names put in, NULL: there is none */
 	probe_fn *fn;
 	void *arg;
 	struct loop_timer *timer;  /* only for what fails before it is asked */
@@ -51,6 +51,7 @@ static void run_free(struct probe_run *run)
 	free(run->replicas.query);
 	free(run->replicas.position);
 	free(run->expected);
+	free(run->doc);
 	free(run);
 }
 
@@ -58,16 +59,13 @@ static void run_free(struct probe_run *run)
 static void answer(struct probe_run *run, enum result result, const char *text, const struct judge_table *table, bool whole)
 {
 	struct probe_answer a = { .result = result, .text = text, .table = table, .whole = whole };
-	struct fail fail;
 	char said[JUDGE_TEXT_MAX];
-	char *doc = result == RESULT_FAILED && run->probe->doc != NULL ? bind_text(&run->options.bind, run->probe->doc, &fail) : NULL;
-	if (doc != NULL) {
-		int room = JUDGE_TEXT_MAX - (int)strlen(doc) - 4;
-		(void)snprintf(said, sizeof(said), "%.*s (%s)", room > JUDGE_LINE_MAX ? room : JUDGE_LINE_MAX, text, doc);
+	if (result == RESULT_FAILED && run->doc != NULL) {
+		int room = JUDGE_TEXT_MAX - (int)strlen(run->doc) - 4;
+		(void)snprintf(said, sizeof(said), "%.*s (%s)", room > JUDGE_LINE_MAX ? room : JUDGE_LINE_MAX, text, run->doc);
 		a.text = said;
 	}
 	run->fn(run->arg, &a);
-	free(doc);
 	run_free(run);
 }
 
@@ -457,6 +455,7 @@ static int start_kind(struct probe_run *run, struct fail *fail)
 
 struct probe_run *probe_start(struct site *site, const struct probe *probe, const struct probe_options *options, probe_fn *fn, void *arg)
 {
+	struct fail fail;
 	struct probe_run *run = memory_need(calloc(1, sizeof(*run)));
 	run->site = site;
 	run->probe = probe;
@@ -467,10 +466,13 @@ struct probe_run *probe_start(struct site *site, const struct probe *probe, cons
 	if (options->bind.captures != NULL)
 		run->captures = memory_need(strdup(options->bind.captures));
 	run->options.bind.captures = run->captures;
+	if (probe->doc != NULL)
+		run->doc = bind_text(&run->options.bind, probe->doc, &fail);
 	if (start_kind(run, &run->early) != 0) {
 		run->timer = loop_timer_new(site_loop(site), on_early, run);
 		loop_timer_set(run->timer, 0);
 	}
+	run->options.bind.row = NULL; /* all rows move when one more joins, and the answer may come after that */
 	return run;
 }
 

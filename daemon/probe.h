@@ -11,7 +11,7 @@ struct site;
 struct probe_run;
 
 struct probe_options {
-	struct bind bind;    /* copied; what it points to must live until the answer, but captures, which are copied */
+	struct bind bind;    /* copied; what it points to must live until the answer, but captures, which are copied, and row, used by probe_start() only */
 	uint32_t unit;       /* for the names of tasks; RECORD_NO_UNIT */
 	bool polled;         /* it is asked again and again: no connection is an answer too (failed), not a lack of one (unknown) */
 	unsigned timeout_ms; /* 0: what fits the kind */

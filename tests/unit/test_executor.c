@@ -8,6 +8,7 @@
 #include "daemon/io/conf.h"
 #include "daemon/io/loop.h"
 #include "daemon/io/runner.h"
+#include "daemon/probe.h"
 #include "daemon/profile_load.h"
 #include "daemon/site.h"
 
@@ -252,6 +253,42 @@ static void what_begins_anew_forgets_its_captures(void **state)
 	captures_done(&captures);
 }
 
+static void on_probe(void *arg, const struct probe_answer *answer)
+{
+	(void)snprintf(arg, JUDGE_TEXT_MAX, "%s", answer->text);
+	loop_quit(world.loop);
+}
+
+/* Rows move when one more joins: what is said of the row that was asked about is made before. */
+static void an_answer_may_come_when_its_row_has_moved(void **state)
+{
+	(void)state;
+	struct fail fail = { .text = "" };
+	char said[JUDGE_TEXT_MAX] = "";
+	struct set set = { .name = (char[]){ "schema" } };
+	const struct profile profile = { .sets = &set, .n_sets = 1 };
+	const struct config config = { .cluster = (char *)(uintptr_t)"test" };
+	struct row row = { .columns = (char[]){ "name=asked\n" } };
+	const struct probe probe = { .name = (char[]){ "serves" }, .kind = PROBE_HTTP, .target = (char[]){ "http://127.0.0.1:1/" }, .expect = EXPECT_EQUALS,
+		.expected = (char[]){ "200" }, .doc = (char[]){ "users of ${schema.name}" } };
+	world.late = false;
+	world.loop = loop_new(&fail);
+	assert_non_null(world.loop);
+	world.deadline = loop_timer_new(world.loop, on_deadline, NULL);
+	world.site = site_new(world.loop, &config, &fail);
+	assert_non_null(world.site);
+	const struct probe_options options = { .bind = { .profile = &profile, .row = &row }, .unit = RECORD_NO_UNIT, .polled = true };
+	(void)probe_start(world.site, &probe, &options, on_probe, said);
+	row.columns = (char[]){ "name=another\n" };
+	loop_timer_set(world.deadline, 20000);
+	assert_int_equal(loop_run(world.loop), 0);
+	assert_false(world.late);
+	assert_non_null(strstr(said, "(users of asked)"));
+	site_free(world.site);
+	loop_timer_free(world.deadline);
+	loop_free(world.loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +296,7 @@ int main(void)
 		cmocka_unit_test(a_failure_is_known_by_what_is_said),
 		cmocka_unit_test(the_end_of_a_report_is_kept),
 		cmocka_unit_test(a_node_that_is_gone_has_not_failed),
+		cmocka_unit_test(an_answer_may_come_when_its_row_has_moved),
 		cmocka_unit_test(a_program_has_done_what_its_output_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
