@@ -132,7 +132,7 @@ sanitized() {
 	UPGD_WRAP="$memcheck --log-file={lab}/log/memory.%p" labs "$top/build" e2e-valgrind tests/e2e/test_faults.py -k "$core"
 	# the fuzzers, one minute each
 	CC=clang build build-fuzz "$top/build-fuzz" -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false || return
-	for target in haproxy frames conf runner serve; do
+	for target in haproxy frames conf runner serve judge; do
 		mkdir -p "$logs/fuzz-$target.found"
 		program "fuzz-$target" 300 "$top/build-fuzz/tests/fuzz/fuzz_$target" -max_total_time=60 -max_len=8000 \
 			-artifact_prefix="$logs/fuzz-$target." "$logs/fuzz-$target.found" "$top/tests/fuzz/seeds/$target"

@@ -415,14 +415,14 @@ static size_t split(char *text, size_t n_columns, const char **cells, size_t *wi
 			len--;
 		if (len == 0)
 			continue;
-		for (size_t i = 0; i < len; i++)
+		for (size_t i = 0; i < len && width < JUDGE_COLUMNS_MAX; i++)
 			width += line[i] == '\t';
 		if (width > *widest)
 			*widest = width;
 		if (cells != NULL)
 			line[len] = '\0';
 		for (size_t i = 0; cells != NULL && i < n_columns; i++) {
-			size_t cell = strcspn(line, "\t");
+			size_t cell = i + 1 < JUDGE_COLUMNS_MAX ? strcspn(line, "\t") : strlen(line);
 			cells[n * n_columns + i] = line;
 			bool more = line[cell] == '\t';
 			line[cell] = '\0';

@@ -14,7 +14,7 @@ struct judge_table {
 	bool single;              /* one value, not rows */
 };
 
-enum { JUDGE_TEXT_MAX = 480, JUDGE_LINE_MAX = 160 };
+enum { JUDGE_TEXT_MAX = 480, JUDGE_LINE_MAX = 160, JUDGE_COLUMNS_MAX = 64 };
 
 /*
  * expected: probe->expected with its names put in (for match: as a regular expression); captures: JSON of the unit, NULL: none. text
@@ -34,7 +34,10 @@ struct judge_column {
 must_check int judge_column(const char *text, const char *column, struct judge_column *out, struct fail *fail);
 void judge_column_done(struct judge_column *column);
 
-/* Each line that is not empty as a row, its cells between tabs; all rows are as wide as the widest. Owned by the result. */
+/*
+ * Each line that is not empty as a row, its cells between tabs; all rows are as wide as the widest. The last of JUDGE_COLUMNS_MAX cells has the
+ * rest of its line: one line of tabs beside many short ones would be gigabytes. Owned by the result.
+ */
 struct judge_lines {
 	char *text;
 	struct judge_table table;

@@ -115,6 +115,19 @@ static void test_lines_are_rows(void **state)
 	assert_int_equal(lines.table.n_rows, 0);
 	judge_lines_done(&lines);
 
+	/* one line of tabs does not make all others as wide */
+	static const char tabs[] = "1\n0\t";
+	char wide[1000];
+	for (size_t i = 0; i < sizeof(wide) - 1; i++)
+		wide[i] = tabs[i < 4 ? i : 3];
+	wide[sizeof(wide) - 1] = '\0';
+	judge_lines(wide, &lines);
+	assert_int_equal(lines.table.n_rows, 2);
+	assert_int_equal(lines.table.n_columns, JUDGE_COLUMNS_MAX);
+	assert_string_equal(lines.table.cells[JUDGE_COLUMNS_MAX], "0");
+	assert_int_equal(strlen(lines.table.cells[2 * JUDGE_COLUMNS_MAX - 1]), sizeof(wide) - 1 - 3 - (JUDGE_COLUMNS_MAX - 1));
+	judge_lines_done(&lines);
+
 	/* and compared as such */
 	char text[JUDGE_TEXT_MAX];
 	struct probe probe = { .name = (char[]){ "p" }, .kind = PROBE_RUN, .lines = true, .expect = EXPECT_SAME_AS, .expected = (char[]){ "two" } };
