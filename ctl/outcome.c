@@ -20,6 +20,19 @@ bool outcome_has_ended(struct json_object *params)
 	return strcmp(state, "none") == 0 || strcmp(state, "done") == 0 || strcmp(state, "partial") == 0 || strcmp(state, "aborted") == 0;
 }
 
+bool outcome_rests(struct json_object *params)
+{
+	struct json_object *holds = NULL;
+	(void)!json_get_array(params, "holds", &holds, NULL);
+	for (size_t i = 0; holds != NULL && i < json_object_array_length(holds); i++) {
+		const char *kind = "";
+		(void)!json_get_str(json_object_array_get_idx(holds, i), "kind", &kind, NULL);
+		if (strcmp(kind, "back") == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool waits_for_person(struct json_object *params)
 {
 	struct json_object *holds = NULL;

@@ -21,6 +21,7 @@ enum {
 /* Of a Status reply. */
 int outcome_of_status(struct json_object *params);
 bool outcome_has_ended(struct json_object *params); /* no rollout, or an ended one */
+bool outcome_rests(struct json_object *params);     /* it went back as a whole, and goes on by a person's word only */
 /* Of any verb's one reply. */
 int outcome_of_reply(const char *verb, struct json_object *params);
 int outcome_of_error(const char *error);

@@ -273,6 +273,17 @@ static bool is_the_one(const struct follow *follow, struct json_object *params)
 		id >= follow->rollout;
 }
 
+/* Nothing goes on by itself: who started it as a job would wait for ever. */
+static int say_rest(struct json_object *params)
+{
+	struct json_object *next = NULL;
+	(void)!json_get_array(params, "afterwards", &next, NULL);
+	(void)fflush(stdout);
+	for (size_t i = 0; next != NULL && i < json_object_array_length(next); i++)
+		(void)fprintf(stderr, "upgctl: %s\n", json_object_get_string(json_object_array_get_idx(next, i)));
+	return EXIT_PERSON;
+}
+
 /* -1: go on. */
 static int follow_reply(struct session *session, struct follow *follow, struct json_object *params)
 {
@@ -285,6 +296,8 @@ static int follow_reply(struct session *session, struct follow *follow, struct j
 	int code = outcome_of_status(params);
 	if (ended)
 		return code;
+	if (follow->wait && outcome_rests(params))
+		return say_rest(params);
 	struct json_object *now = NULL;
 	(void)!json_get_array(params, "now", &now, NULL);
 	bool stands = now == NULL || json_object_array_length(now) == 0;

@@ -333,6 +333,12 @@ static void test_wait_and_watch(void **state)
 	assert_run("start --wait", 0, "run 1 started\nrun 1 running\nrun 1 running\nrun 1 done\n", "");
 	assert_run("watch", 4, "run 1 running\n", ""); /* no terminal: nobody here could answer */
 
+	static const char *const back[] = { STATUS("running", "nothing", UNIT, ""), "{\"first\":\"run 1 BACK\",\"rollout\":{\"id\":1,\"state\":\"running\"},"
+		"\"waits\":\"back\",\"now\":[],\"holds\":[{\"kind\":\"back\",\"scope\":\"rollout\",\"text\":\"it rests\",\"who\":\"operator\",\"since\":1}],"
+		"\"afterwards\":[\"upgctl retry s/1 begins anew\"]}", STATUS("done", "nothing", "", ""), NULL };
+	world.steps = back;
+	assert_run("start --wait", 4, "run 1 running\nrun 1 BACK\n", "upgctl: upgctl retry s/1 begins anew\n"); /* nobody is here to say so */
+
 	static const char *const bad[] = { STATUS("running", "nothing", UNIT, ""), STATUS("partial", "nothing", "", ""), NULL };
 	world.steps = bad;
 	assert_run("watch", 3, "run 1 running\nrun 1 partial\n", "");
