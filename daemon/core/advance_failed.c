@@ -20,6 +20,7 @@ static bool retries_left(const struct unit *u, const struct step *step)
 static void retry_put(struct rollout *r, struct out *out, uint32_t unit, struct record *rec, const char *text, uint64_t pause_ms)
 {
 	rec->text = text != NULL ? out_text(out, "%s", text) : NULL;
+	rec->hash = pause_ms;
 	out_commit(r, out, rec);
 	r->live[unit] = (struct live){ 0 };
 	r->live[unit].retry_at = r->now + pause_ms;

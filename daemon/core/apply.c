@@ -123,6 +123,7 @@ static void first_attempt(struct unit *u)
 {
 	u->attempt = 1;
 	u->lost = u->spared = u->causes = 0;
+	u->again_ms = 0;
 }
 
 static void unit_restart(struct unit *u)
@@ -138,6 +139,7 @@ static void unit_state(struct unit *u, const struct record *rec, enum unit_state
 {
 	u->state = (uint8_t)state;
 	u->since_ms = rec->at_ms;
+	u->again_ms = 0;
 	u->lanes = 0;
 	u->phase = PHASE_NEXT;
 }
@@ -225,6 +227,7 @@ static int apply_intent(struct rollout *r, const struct record *rec)
 		u->result = RESULT_OK;
 		u->causes = 0;
 		u->step_ms = r->steady_ms;
+		u->again_ms = 0;
 	}
 	if (u->n_lanes == PROFILE_LANES_MAX)
 		return -EUCLEAN;
@@ -405,6 +408,7 @@ static int apply_retry(struct rollout *r, const struct record *rec)
 		u->lost += kind == RETRY_LOST;
 		u->spared += kind == RETRY_CAUSE;
 	}
+	u->again_ms = r->steady_ms + (int64_t)rec->hash;
 	u->phase = PHASE_NEXT;
 	u->lanes = 0;
 	return 0;

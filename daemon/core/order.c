@@ -63,7 +63,12 @@ void rollout_order(struct rollout *r)
 
 void rollout_recovered(struct rollout *r)
 {
+	int64_t now = rollout_steady(r, r->now);
+	now = now < r->steady_ms ? r->steady_ms : now; /* another boot, and no record of it yet */
 	if (r->n_units > 0)
 		memset(r->live, 0, r->n_units * sizeof(*r->live));
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (r->units[i].again_ms > now)
+			r->live[i].retry_at = r->now + (uint64_t)(r->units[i].again_ms - now);
 	rollout_order(r);
 }

@@ -36,7 +36,7 @@ struct record {
 	uint8_t attempt;   /* from 1; 0: none */
 	uint16_t code;     /* meaning depends on kind */
 	int64_t value;     /* the number that decided, or counts */
-	uint64_t hash;     /* intent: of the rendered action; acted: the intent's seq; row: capacity; host: its number; start: --back-by, wall ms; else 0 */
+	uint64_t hash;     /* intent: of the rendered action; acted: the intent's seq; row: capacity; host: its number; start: --back-by, wall ms; retry: after so many ms; else 0 */
 	const char *actor; /* who, when a person: "uid=1001(eva) pid=4711"; NULL: upgd */
 	const char *text;  /* a sentence, a rendered action, a capture as JSON; NULL: none */
 };

@@ -70,6 +70,7 @@ struct unit {
 	uint64_t sure_seq;  /* what was verified in its window was so at that record: its opening, or when it was asked again; 0: to be asked */
 	int64_t since_ms;   /* wall: of the state */
 	int64_t step_ms;    /* steady: the step at hand was sent */
+	int64_t again_ms;   /* steady: the step at hand is tried again, not before; 0: it is not to be tried again */
 	int64_t window_open_ms, window_close_ms; /* steady; 0: never */
 	int64_t task_ms;    /* how long the pivot step inside the window took */
 };
@@ -282,7 +283,7 @@ int64_t rollout_steady(const struct rollout *rollout, uint64_t boot_ms);
 /* For people: what the wall clock of the last record would have shown at that moment. */
 int64_t rollout_wall(const struct rollout *rollout, int64_t steady_ms);
 
-/* After a fold, before the first event: makes the live part anew. */
+/* After a fold, before the first event, with `now` set: makes the live part anew. */
 void rollout_recovered(struct rollout *rollout);
 /* Makes the admission order of every stage anew: after PLANNED and after a ROW that came later. */
 void rollout_order(struct rollout *rollout);

@@ -40,6 +40,7 @@ static struct {
 	struct record journal[JOURNAL];
 	size_t n_journal;
 	unsigned batches, crash_at, crashes; /* crash_at: after that batch; 0: never */
+	bool reboots;             /* a crash is the host's */
 	says_fn *says;
 	bool applied[STAGES][STEPS];
 	unsigned did[STAGES][STEPS], undid[STAGES][STEPS], captured[STAGES][STEPS], asked[STAGES][STEPS]; /* how often */
@@ -93,6 +94,7 @@ static void crash(void)
 {
 	w.crashes++;
 	w.n_queue = 0;
+	w.now = w.reboots ? 500 : w.now;
 	rollout_free(w.r);
 	w.r = fold();
 	w.r->now = w.now;
@@ -317,6 +319,25 @@ static void tries_by_a_cause_are_counted_over_a_crash(void **state)
 		begin(schema_fails, at);
 		assert_int_equal(w.did[MIGRATE][1], 1 + 3);
 		assert_int_equal(rollout_tried(w.r, MIGRATE, 1, 0), 3);
+		bool was_last = w.crashes == 0;
+		end();
+		if (was_last)
+			return;
+	}
+	fail_msg("there is no last batch");
+}
+
+/* A wait is as long as it says, wherever the daemon ends in it; also if its host does, whose clock begins anew. */
+static void a_wait_is_as_long_over_a_crash(void **state)
+{
+	(void)state;
+	for (unsigned at = 1; at < 80; at++) {
+		steps[MIGRATE][1].causes[0] = (struct cause){ .match = NAME("locked"), .what = CAUSE_RETRY, .max = 3, .wait_ms = 60000 };
+		steps[MIGRATE][1].n_causes = 1;
+		w.reboots = at % 2 != 0;
+		begin(schema_fails, at / 2 + 1);
+		assert_int_equal(w.did[MIGRATE][1], 1 + 3);
+		assert_in_range(rollout_steady(w.r, w.now), 3 * 60000, 4 * 60000);
 		bool was_last = w.crashes == 0;
 		end();
 		if (was_last)
@@ -764,6 +785,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_has_no_work_passes_on_what_it_waits_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_cause_is_tried_again_so_often_and_no_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(tries_by_a_cause_are_counted_over_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_wait_is_as_long_over_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_first_row_that_fits_counts, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_no_row_names_is_undone_by_the_one_for_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(again_goes_on_from_an_earlier_step, setup, teardown),
