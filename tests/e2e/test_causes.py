@@ -128,6 +128,8 @@ def test_a_cause_sends_it_back_and_it_begins_anew(desk):
 	assert "It went back as a whole, and rests: gate: exit 1: 60 files have no owner" in book and "No unit is open" in book
 	lab.start_upgd()
 	desk.rests()
+	waits = subprocess.run(lab.upgctl_argv("start", "--yes", "--wait"), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+	assert waits.returncode == 4 and "Mend what is named, then upgctl retry shape/cluster begins anew" in waits.stderr, waits
 	(desk.dir / "mended").write_text("")
 	lab.upgctl("retry", "shape/cluster")
 	assert lab.wait_for_state("done", "partial")["state"] == "done"
