@@ -277,6 +277,7 @@ static bool is_the_one(const struct follow *follow, struct json_object *params)
 static int say_rest(struct json_object *params)
 {
 	struct json_object *next = NULL;
+	clean(params); /* with --json too: this is for a person */
 	(void)!json_get_array(params, "afterwards", &next, NULL);
 	(void)fflush(stdout);
 	for (size_t i = 0; next != NULL && i < json_object_array_length(next); i++)

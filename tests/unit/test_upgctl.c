@@ -335,9 +335,10 @@ static void test_wait_and_watch(void **state)
 
 	static const char *const back[] = { STATUS("running", "nothing", UNIT, ""), "{\"first\":\"run 1 BACK\",\"rollout\":{\"id\":1,\"state\":\"running\"},"
 		"\"waits\":\"back\",\"now\":[],\"holds\":[{\"kind\":\"back\",\"scope\":\"rollout\",\"text\":\"it rests\",\"who\":\"operator\",\"since\":1}],"
-		"\"afterwards\":[\"upgctl retry s/1 begins anew\"]}", STATUS("done", "nothing", "", ""), NULL };
+		"\"afterwards\":[\"upgctl retry s/1 \\u001b[2Jbegins anew\"]}", STATUS("done", "nothing", "", ""), NULL };
 	world.steps = back;
-	assert_run("start --wait", 4, "run 1 running\nrun 1 BACK\n", "upgctl: upgctl retry s/1 begins anew\n"); /* nobody is here to say so */
+	assert_run("start --wait", 4, "run 1 running\nrun 1 BACK\n", "upgctl: upgctl retry s/1 ?[2Jbegins anew\n"); /* nobody is here to say so */
+	assert_run("--json start --wait", 4, NULL, "upgctl: upgctl retry s/1 ?[2Jbegins anew\n");
 
 	static const char *const bad[] = { STATUS("running", "nothing", UNIT, ""), STATUS("partial", "nothing", "", ""), NULL };
 	world.steps = bad;
