@@ -55,9 +55,16 @@ static uint32_t stands_on(const struct rollout *r, uint8_t stage)
 	return bits & ~(1u << stage);
 }
 
+/* Of one way, the later edge on the earlier. */
+static bool is_further(const struct rollout *r, uint32_t unit, uint32_t on)
+{
+	const struct unit *a = &r->units[unit], *b = &r->units[on];
+	return a->stage == b->stage && rollout_stage(r, a)->order == ORDER_PATH && r->rows[a->row].rank > r->rows[b->row].rank;
+}
+
 bool plain_stands_on(const struct rollout *r, uint32_t unit, uint32_t on)
 {
-	return waits_for(r, unit, on) || (stands_on(r, r->units[unit].stage) & 1u << r->units[on].stage) != 0;
+	return is_further(r, unit, on) || waits_for(r, unit, on) || (stands_on(r, r->units[unit].stage) & 1u << r->units[on].stage) != 0;
 }
 
 static void order_do(struct world *w, const struct rollout *r, uint32_t unit, uint16_t step)
