@@ -62,13 +62,19 @@ static bool is_over(const struct record *rec)
 	return rec->code == UNIT_UNDONE || (rec->code == UNIT_WAITING && rec->value != 0); /* begins anew */
 }
 
+/* Something of it could not be undone: what was there before is known from here alone. */
+static bool stays(const struct rollout *r, uint32_t unit)
+{
+	return r != NULL && unit < r->n_units && r->units[unit].stays != 0;
+}
+
 void captures_applied(struct captures *c, const struct rollout *r, const struct record *rec)
 {
 	if (rec->kind == RECORD_START)
 		captures_done(c);
 	if (rec->kind == RECORD_CAPTURE && rec->unit < ROLLOUT_ROWS_MAX * 8u && rec->text != NULL)
 		merge(unit_of(c, rec->unit), rec->text);
-	else if (rec->kind == RECORD_UNIT && rec->unit < c->n && is_over(rec))
+	else if (rec->kind == RECORD_UNIT && rec->unit < c->n && is_over(rec) && !stays(r, rec->unit))
 		forget(&c->units[rec->unit]);
 }
 

@@ -84,10 +84,15 @@ static void usage_count(const struct rollout *r, uint8_t s, struct usage *usage)
 	}
 }
 
-static int comes_after(const struct rollout *r, uint8_t s);
+/* By "all are done": the stages that were looked at already, and what came of it. Many that have no work come after each other. */
+struct settled {
+	uint32_t known[2], is[2];
+};
+
+static int first_open(const struct rollout *r, uint8_t s, struct settled *memo);
 
 /* A row that a person had set aside before the start takes part in nothing. */
-static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
+static bool look_settled(const struct rollout *r, uint8_t s, bool all_done, struct settled *memo)
 {
 	bool has_work = false;
 	for (uint32_t k = 0; k < r->n_order[s]; k++) {
@@ -99,17 +104,33 @@ static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done)
 			return false;
 		has_work |= u->state != UNIT_DONE || (u->flags & UNIT_STARTED) != 0;
 	}
-	return has_work || comes_after(r, s) < 0; /* where there is nothing to do, what it waits for is waited for all the same */
+	return has_work || first_open(r, s, memo) < 0; /* where there is nothing to do, what it waits for is waited for all the same */
+}
+
+static bool stage_settled(const struct rollout *r, uint8_t s, bool all_done, struct settled *memo)
+{
+	uint32_t bit = 1u << s;
+	if ((memo->known[all_done] & bit) == 0) {
+		memo->is[all_done] |= look_settled(r, s, all_done, memo) ? bit : 0;
+		memo->known[all_done] |= bit;
+	}
+	return (memo->is[all_done] & bit) != 0;
+}
+
+static int first_open(const struct rollout *r, uint8_t s, struct settled *memo)
+{
+	const struct stage *stage = &r->profile->stages[s];
+	for (uint8_t a = 0; a < r->profile->n_stages; a++)
+		if (((stage->after & (1u << a)) != 0 && !stage_settled(r, a, false, memo)) || ((stage->needs & (1u << a)) != 0 && !stage_settled(r, a, true, memo)))
+			return a;
+	return -1;
 }
 
 /* The first stage that this one waits for; -1: none. */
 static int comes_after(const struct rollout *r, uint8_t s)
 {
-	const struct stage *stage = &r->profile->stages[s];
-	for (uint8_t a = 0; a < r->profile->n_stages; a++)
-		if (((stage->after & (1u << a)) != 0 && !stage_settled(r, a, false)) || ((stage->needs & (1u << a)) != 0 && !stage_settled(r, a, true)))
-			return a;
-	return -1;
+	struct settled memo = { 0 };
+	return first_open(r, s, &memo);
 }
 
 bool admit_may_be_done(const struct rollout *r, uint32_t unit)
@@ -289,6 +310,15 @@ static void admit(struct rollout *r, struct out *out, uint32_t unit, const struc
 		rec->text = out_text(out, "%s, tenants down %" PRId64, rec->text, facts_tenants_down(r));
 	out_commit(r, out, rec);
 	r->live[unit] = (struct live){ 0 };
+	r->live[unit].gate_open = true; /* so that its level is known */
+}
+
+/* A person has brought the site to the end of this edge, or further, while it waited. */
+static bool has_been_passed(const struct rollout *r, uint32_t unit)
+{
+	const struct unit *u = &r->units[unit];
+	const struct fact_row *fact = &r->facts.rows[u->row];
+	return rollout_stage(r, u)->order == ORDER_PATH && fact->known && fact->class_ == CLASS_NEW;
 }
 
 /* One candidate: to the gate, or through it. True: something moved. */
@@ -315,7 +345,10 @@ static bool try_unit(struct rollout *r, struct out *out, uint32_t unit, const st
 	}
 	if (usage->total >= total)
 		return false;
-	admit(r, out, unit, usage);
+	if (has_been_passed(r, unit))
+		(void)unit_event(r, out, unit, UNIT_EV_ADOPT, NULL, "the level is at its end or past it: somebody else has brought it there");
+	else
+		admit(r, out, unit, usage);
 	return true;
 }
 

@@ -16,6 +16,7 @@
 
 #include <stdio.h>
 
+enum { LEVEL_MS = 5000 };  /* so long a look at the level is waited for */
 enum { LATE_MS = 600000 }; /* where a step names no timeout: from then on a person may give it up */
 
 void wait_for(struct rollout *r, struct out *out, uint32_t unit, enum why_kind kind, uint64_t again_ms)
@@ -125,7 +126,7 @@ static bool lanes_choose(struct rollout *r, const struct unit *u, const struct s
 	return true;
 }
 
-static void record_want(struct rollout *r, struct out *out, uint32_t unit, const struct action *act, bool release)
+void record_want(struct rollout *r, struct out *out, uint32_t unit, const struct action *act, bool release)
 {
 	struct record *rec = out_record(r, out, RECORD_WANT, unit);
 	rec->step = act->balancer;
@@ -270,6 +271,39 @@ static void fence_release(struct rollout *r, struct out *out, uint32_t unit, con
 	step_end(r, out, unit, STEP_SKIPPED, "left in maintenance: a person had it so");
 }
 
+/*
+ * An edge is tried again: where is the site now? A person may have gone on by hand. True: that is being looked at. In a window, and where nobody
+ * says the level (a script may have stopped half way), the retry is what counts.
+ */
+static bool looks_at_level(struct rollout *r, struct out *out, uint32_t unit)
+{
+	struct live *live = &r->live[unit];
+	const struct unit *u = &r->units[unit];
+	const struct fact_row *fact = &r->facts.rows[u->row];
+	bool again = u->step == 0 || (u->touched & (1u << u->step)) != 0;
+	if (rollout_stage(r, u)->order != ORDER_PATH || live->gate_open || !again || (u->flags & UNIT_WINDOW) != 0)
+		return false;
+	if (live->look_at == 0) {
+		live->look_at = r->now;
+		(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
+	}
+	bool seen = fact->known && r->facts.rows_at[r->rows[u->row].set] >= live->look_at;
+	live->gate_open = seen || r->now - live->look_at >= LEVEL_MS;
+	if (!live->gate_open)
+		wait_for(r, out, unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+	return !live->gate_open;
+}
+
+/* The site is at the end of an edge, as was just seen; or further, where what it does would be wrong in any case. */
+static bool level_is_at(const struct rollout *r, const struct unit *u, uint32_t further)
+{
+	uint32_t rank = r->rows[u->row].rank + further;
+	if (rollout_stage(r, u)->order != ORDER_PATH || (u->flags & UNIT_WINDOW) != 0 || rank >= r->n_set_rows[r->rows[u->row].set])
+		return false;
+	const struct fact_row *fact = &r->facts.rows[r->units[r->unit_of[u->stage][rank]].row];
+	return fact->known && fact->class_ == CLASS_NEW;
+}
+
 static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 {
 	struct unit *u = &r->units[unit];
@@ -288,6 +322,10 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		out_wake(out, live->retry_at);
 		return false;
 	}
+	if (looks_at_level(r, out, unit))
+		return false;
+	if (live->gate_open && level_is_at(r, u, 1) && r->units[r->unit_of[u->stage][r->rows[u->row].rank + 1]].touched == 0)
+		return unit_event(r, out, unit, UNIT_EV_FINISH, NULL, "the level is past its end: somebody else has brought it there");
 	bool has_tenants = r->rows[u->row].weight > 0;
 	if (step->only_fenced && (u->flags & UNIT_FENCE_THEIRS) != 0) {
 		fence_release(r, out, unit, step);
@@ -307,7 +345,8 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return send_orphans_look(r, out, unit);
 	if (left_something(u, step) && !live->asked)
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
-	if (step->skip_if_done && !live->asked) /* at each try: what failed or was given up may be done by now */
+	bool is_there = level_is_at(r, u, 0) && step->n_done_when + step->n_verify > 0 && (u->touched & (1u << u->step)) != 0;
+	if ((step->skip_if_done || is_there) && !live->asked) /* at each try: what failed or was given up may be done by now */
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
 	if (needs_capture(u, step))
 		return send_question(r, out, unit, EFFECT_CAPTURE, BUSY_CAPTURE);

@@ -16,6 +16,7 @@ bool host_is_away(struct rollout *r, struct out *out, uint32_t unit, const struc
 
 bool send_question(struct rollout *r, struct out *out, uint32_t unit, enum effect_kind kind, enum live_busy busy); /* true */
 bool send_action(struct rollout *r, struct out *out, uint32_t unit, const struct step *step, const struct action *act); /* false: no place */
+void record_want(struct rollout *r, struct out *out, uint32_t unit, const struct action *act, bool release);
 bool send_orphans_look(struct rollout *r, struct out *out, uint32_t unit); /* true */
 bool left_something(const struct unit *u, const struct step *step);
 

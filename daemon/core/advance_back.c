@@ -46,7 +46,10 @@ static bool back_stays(struct rollout *r, struct out *out, uint32_t unit, const 
 
 void nothing_to_undo(struct rollout *r, struct out *out, uint32_t unit, const char *text)
 {
+	const struct action *undo = &rollout_step(r, &r->units[unit])->undo;
 	bool was_first = r->units[unit].step == 0;
+	if (undo->kind == ACTION_SERVER)
+		record_want(r, out, unit, undo, undo->restore); /* as if it had been undone: else custody goes on wanting what the step had set */
 	step_end(r, out, unit, STEP_UNDONE, out_text(out, "nothing to undo: %s", text != NULL ? text : "it is so"));
 	(void)undo_passed(r, out, unit, was_first);
 }

@@ -6,7 +6,7 @@
 
 #include <inttypes.h>
 
-enum { PASSED_AGAIN_MS = 2000 };
+enum { PASSED_AGAIN_MS = 2000, LOOK_AGAIN_MS = 10000 };
 
 /*
  * A person may have undone by hand what a window stands on while nobody watched it: after a restart, a `pause --now`, or a failure. It is
@@ -48,7 +48,8 @@ static bool is_passed(const struct rollout *r, const struct unit *u)
 	uint32_t next = r->rows[u->row].rank + 1;
 	if (rollout_stage(r, u)->order != ORDER_PATH || u->state != UNIT_DONE || next >= r->n_set_rows[r->rows[u->row].set])
 		return false;
-	return r->units[r->unit_of[u->stage][next]].touched != 0;
+	const struct unit *after = &r->units[r->unit_of[u->stage][next]];
+	return after->touched != 0 || after->state == UNIT_DONE;
 }
 
 /* The level was looked at since the question, and the edge lies behind it; lost: before it. False: neither is known, it will be asked again. */
@@ -56,12 +57,18 @@ static bool passed_is_known(struct rollout *r, struct out *out, uint32_t unit, b
 {
 	const struct row *row = &r->rows[r->units[unit].row];
 	const struct fact_row *fact = &r->facts.rows[r->units[unit].row];
-	if (!fact->known || r->facts.rows_at[row->set] <= r->live[unit].asked_at) {
-		(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
-		r->live[unit].retry_at = r->now + PASSED_AGAIN_MS;
-		out_wake(out, r->live[unit].retry_at);
+	struct live *live = &r->live[unit];
+	uint64_t seen_at = fact->known ? r->facts.rows_at[row->set] : 0;
+	if (seen_at <= live->asked_at && (live->look_at == 0 || seen_at < live->look_at)) { /* one ordered before this question will do: it came after the first */
+		if (live->look_at == 0 || r->now - live->look_at > LOOK_AGAIN_MS) {
+			(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
+			live->look_at = r->now;
+		}
+		live->retry_at = r->now + PASSED_AGAIN_MS;
+		out_wake(out, live->retry_at);
 		return false;
 	}
+	live->look_at = 0;
 	*lost = fact->class_ != CLASS_NEW;
 	return true;
 }
@@ -107,6 +114,8 @@ void on_rechecked(struct rollout *r, struct out *out, const struct event *ev)
 	live->busy = BUSY_NO;
 	if (!needs_recheck(r, u))
 		return;
+	if (r->back != BACK_NO && (u->state == UNIT_DONE || u->state == UNIT_WAITING))
+		return; /* asked before the rollout went back: what is finished is undone, or is asked again when it begins anew */
 	if (ev->result == RESULT_UNKNOWN || (ev->result == RESULT_FAILED && facts_host_trouble(r, u->row, live->asked_at) != NULL)) {
 		wait_unanswered(r, out, ev->unit, ev->text);
 		return;

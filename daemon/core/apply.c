@@ -293,6 +293,8 @@ static int apply_step(struct rollout *r, const struct record *rec)
 	if (rec->dir == DIR_UNDO) {
 		if (step->window == WINDOW_OPEN && rec->code == STEP_UNDONE)
 			window_close(r, u);
+		if (rec->code == STEP_UNDONE)
+			u->stays &= ~(1u << u->step);
 		u->touched &= ~(1u << u->step);
 		if (u->step > 0)
 			u->step--;
@@ -310,6 +312,7 @@ static int apply_stays(struct rollout *r, const struct record *rec)
 {
 	struct unit *u = &r->units[rec->unit];
 	u->flags |= UNIT_STAYS;
+	u->stays |= 1u << u->step;
 	u->touched &= ~(1u << u->step);
 	first_attempt(u);
 	u->phase = PHASE_NEXT;
@@ -354,7 +357,9 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 		unit_restart(u);
 		/* opened again: finished once more only when what was verified is so; and what is past its pivot stays so; value 1: begun anew */
 		u->flags = was_done && rec->value == 0 ? (uint16_t)(UNIT_RECHECK | (u->flags & UNIT_PIVOT)) : 0;
-		u->captured = u->touched = 0;
+		u->stays = rec->value != 0 ? u->stays : 0;
+		u->captured &= u->stays; /* what is there now is of our own doing */
+		u->touched = 0;
 		break;
 	case UNIT_RUNNING: /* retry: from the step it stopped at, or anew if it had gone back or its node was away */
 		if (was_back)

@@ -70,7 +70,10 @@ bool back_takes(const struct rollout *r, uint64_t *ms, bool *more)
 			if (!undo_takes(r, &r->units[r->order[s][k]], &one, more))
 				continue;
 			any = true;
-			longest = one > longest ? one : longest;
+			if (r->profile->stages[s].order == ORDER_PATH)
+				longest += one;
+			else
+				longest = one > longest ? one : longest;
 		}
 		*ms += longest;
 	}
@@ -92,12 +95,37 @@ static uint32_t before(const struct rollout *r, uint32_t bits, bool order)
 	return bits;
 }
 
-/* Stages that something past its pivot needs: no dump is restored under a node on which users are again. */
-static uint32_t under_pivots(const struct rollout *r)
+/* Every undo of it is legal now. */
+static bool is_legal(const struct rollout *r, const struct unit *u)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	for (size_t i = 0; i < stage->n_steps; i++) {
+		const struct step *step = &stage->steps[i];
+		if ((u->touched & (1u << i)) == 0 || !step->has_undo)
+			continue;
+		for (size_t k = 0; k < step->n_undo_while; k++) {
+			int64_t value, limit;
+			if (facts_floor(r, &step->undo_while[k], RECORD_NO_UNIT, &value, &limit) != FLOOR_HOLDS)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* It stays as it is: past its pivot, or something of it could not be undone, or may not be now. */
+static bool stands(const struct rollout *r, const struct unit *u)
+{
+	if ((u->flags & UNIT_PIVOT) != 0 || u->stays != 0)
+		return true;
+	return u->state == UNIT_DONE && has_something(rollout_stage(r, u), u) && !is_legal(r, u);
+}
+
+/* Stages that something which stands needs: no dump is restored under a node on which users are again. */
+static uint32_t under_what_stands(const struct rollout *r)
 {
 	uint32_t needs = 0;
 	for (uint32_t i = 0; i < r->n_units; i++)
-		if ((r->units[i].flags & UNIT_PIVOT) != 0)
+		if (stands(r, &r->units[i]))
 			needs |= rollout_stage(r, &r->units[i])->needs;
 	return before(r, needs, false);
 }
@@ -111,35 +139,31 @@ static bool has_floors(const struct stage *stage)
 	return false;
 }
 
-static bool carries_a_pivot(const struct rollout *r, const struct unit *u, uint32_t under)
+/* Something that stands is built on it. */
+static bool carries(const struct rollout *r, const struct unit *u, uint32_t under)
 {
 	const struct stage *stage = rollout_stage(r, u);
-	bool carries = (under & 1u << u->stage) != 0;
+	uint32_t rank = r->rows[u->row].rank;
+	bool does = (under & 1u << u->stage) != 0;
 	if (has_floors(stage))
 		return false;
-	for (uint8_t s = 0; s < r->profile->n_stages && !carries; s++)
+	for (uint8_t s = 0; s < r->profile->n_stages && !does; s++)
 		if ((r->profile->stages[s].same & 1u << u->stage) != 0 && r->profile->stages[s].set == stage->set)
-			carries = (r->units[r->unit_of[s][r->rows[u->row].rank]].flags & UNIT_PIVOT) != 0;
-	return carries;
+			does = stands(r, &r->units[r->unit_of[s][rank]]);
+	for (uint32_t k = rank + 1; stage->order == ORDER_PATH && k < r->n_set_rows[stage->set] && !does; k++)
+		does = stands(r, &r->units[r->unit_of[u->stage][k]]);
+	return does;
 }
 
-/* A finished unit that is to be taken back: no pivot, none that stands on it, something to undo, and every undo of it legal now. */
+/* A finished unit that is to be taken back: no pivot, something to undo, and every undo of it legal now. */
+static bool would_turn(const struct rollout *r, const struct unit *u)
+{
+	return u->state == UNIT_DONE && (u->flags & UNIT_PIVOT) == 0 && has_something(rollout_stage(r, u), u) && is_legal(r, u);
+}
+
 static bool should_turn(const struct rollout *r, const struct unit *u, uint32_t under)
 {
-	const struct stage *stage = rollout_stage(r, u);
-	if (u->state != UNIT_DONE || (u->flags & UNIT_PIVOT) != 0 || carries_a_pivot(r, u, under))
-		return false;
-	for (size_t i = 0; i < stage->n_steps; i++) {
-		const struct step *step = &stage->steps[i];
-		if ((u->touched & (1u << i)) == 0 || !step->has_undo)
-			continue;
-		for (size_t k = 0; k < step->n_undo_while; k++) {
-			int64_t value, limit;
-			if (facts_floor(r, &step->undo_while[k], RECORD_NO_UNIT, &value, &limit) != FLOOR_HOLDS)
-				return false;
-		}
-	}
-	return has_something(stage, u);
+	return would_turn(r, u) && !carries(r, u, under);
 }
 
 /* A node that was fenced and is back stays fenced: what it needs to be let in is ahead of it, not behind. */
@@ -162,6 +186,18 @@ static bool any_turns(const struct rollout *r, uint8_t stage, uint32_t under)
 	return false;
 }
 
+/* Of a path the last edge that was gone, alone. */
+static bool turn_stage(struct rollout *r, struct out *out, uint8_t stage, uint32_t under)
+{
+	bool moved = false, is_path = r->profile->stages[stage].order == ORDER_PATH;
+	for (uint32_t k = 0; k < r->n_order[stage] && !(moved && is_path); k++) {
+		uint32_t unit = r->order[stage][is_path ? r->n_order[stage] - 1 - k : k];
+		if (should_turn(r, &r->units[unit], under))
+			moved |= unit_event(r, out, unit, UNIT_EV_TURN, NULL, back_word(r, out));
+	}
+	return moved;
+}
+
 int back_newest(const struct rollout *r, uint32_t stages)
 {
 	for (int s = (int)r->profile->n_stages - 1; s >= 0; s--)
@@ -173,24 +209,41 @@ int back_newest(const struct rollout *r, uint32_t stages)
 /* What comes later first; all of one stage before the next. */
 bool back_turn_done(struct rollout *r, struct out *out)
 {
-	uint32_t turning = 0, under = under_pivots(r);
+	uint32_t turning = 0, under = under_what_stands(r);
 	for (uint8_t s = 0; s < r->profile->n_stages; s++)
 		turning |= any_turns(r, s, under) ? 1u << s : 0;
-	bool moved = false;
 	int s = back_newest(r, turning);
-	for (uint32_t k = 0; s >= 0 && k < r->n_order[s]; k++)
-		if (should_turn(r, &r->units[r->order[s][k]], under))
-			moved |= unit_event(r, out, r->order[s][k], UNIT_EV_TURN, NULL, back_word(r, out));
-	return moved;
+	return s >= 0 && turn_stage(r, out, (uint8_t)s, under);
 }
 
-/* Nobody knows what a unit did, or it could not be undone: what it needs is not taken from under it before a person has said so. */
+/* Nobody knows what it did, or it could not be undone. */
+static bool is_open(const struct unit *u)
+{
+	return u->state == UNIT_UNCERTAIN || (u->state == UNIT_FAILED && u->touched != 0);
+}
+
+/* An edge before this one would be undone under it. */
+static bool is_after_one(const struct rollout *r, const struct unit *u, uint32_t under)
+{
+	const struct stage *stage = rollout_stage(r, u);
+	for (uint32_t k = 0; stage->order == ORDER_PATH && k < r->rows[u->row].rank; k++)
+		if (should_turn(r, &r->units[r->unit_of[u->stage][k]], under))
+			return true;
+	return false;
+}
+
+/* What something open needs is not taken from under it before a person has said so. */
 bool back_waits(const struct rollout *r)
 {
-	uint32_t open = 0, under = under_pivots(r);
-	for (uint32_t i = 0; i < r->n_units; i++)
-		if (r->units[i].state == UNIT_UNCERTAIN || (r->units[i].state == UNIT_FAILED && r->units[i].touched != 0))
-			open |= rollout_stage(r, &r->units[i])->needs | rollout_stage(r, &r->units[i])->same;
+	uint32_t open = 0, under = under_what_stands(r);
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		if (!is_open(u))
+			continue;
+		if (is_after_one(r, u, under))
+			return true;
+		open |= rollout_stage(r, u)->needs | rollout_stage(r, u)->same;
+	}
 	open = before(r, open, false);
 	for (uint8_t s = 0; s < r->profile->n_stages; s++)
 		if ((open & 1u << s) != 0 && !has_floors(&r->profile->stages[s]) && any_turns(r, s, under))
@@ -203,23 +256,35 @@ static bool undo_waits(const struct rollout *r)
 {
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
-		if (u->state == UNIT_UNCERTAIN || (u->state == UNIT_FAILED && u->touched != 0 && (u->flags & UNIT_FENCE) == 0))
+		if (is_open(u) && (u->state == UNIT_UNCERTAIN || (u->flags & UNIT_FENCE) == 0))
 			return true;
 	}
 	return false;
 }
 
+uint32_t back_kept(const struct rollout *r)
+{
+	uint32_t under = under_what_stands(r);
+	for (uint32_t i = 0; i < r->n_units; i++)
+		if (would_turn(r, &r->units[i]) && carries(r, &r->units[i], under))
+			return i;
+	return RECORD_NO_UNIT;
+}
+
 static void rest(struct rollout *r, struct out *out)
 {
-	uint32_t undone = 0, parked = 0;
+	uint32_t undone = 0, parked = 0, stays = 0;
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		undone += r->units[i].state == UNIT_UNDONE;
 		parked += r->units[i].state == UNIT_PARKED && r->units[i].touched != 0;
+		stays += stands(r, &r->units[i]);
 	}
 	struct record *rec = out_record(r, out, RECORD_REST, RECORD_NO_UNIT);
 	rec->text = out_text(out, "%u units undone", undone);
 	if (parked > 0)
 		rec->text = out_text(out, "%s, %u parked half way", rec->text, parked);
+	if (stays > 0)
+		rec->text = out_text(out, "%s, of %u something stays", rec->text, stays);
 	out_commit(r, out, rec);
 }
 
@@ -231,14 +296,17 @@ bool back_step(struct rollout *r, struct out *out)
 		return true;
 	if (undo_waits(r) || !outcome_facts_fresh(r, out))
 		return false;
-	if (!back_turn_done(r, out))
-		rest(r, out);
+	if (back_turn_done(r, out))
+		return true;
+	if (back_kept(r) != RECORD_NO_UNIT) /* no rest: until a floor holds again, or a person ends it */
+		return false;
+	rest(r, out);
 	return true;
 }
 
 /*
  * What was finished and has nothing to undo is done once more too: a dump of before would bring yesterday's data back. What could not be
- * undone stays as it is: a baseline taken of it now would be of our own doing.
+ * undone stays as it is: a baseline taken of it now would be of our own doing, so that of before is kept.
  */
 static bool begins_anew(const struct rollout *r, const struct unit *u)
 {

@@ -119,11 +119,29 @@ static bool again(struct rollout *r, struct out *out, const struct event *ev, co
 	return true;
 }
 
+/* Is under way, or nobody knows what it did, or it could not be undone: nothing begins anew beside it. */
+static uint32_t who_is_open(const struct rollout *r)
+{
+	for (uint32_t i = 0; i < r->n_units; i++) {
+		const struct unit *u = &r->units[i];
+		bool failed = u->state == UNIT_FAILED && u->touched != 0 && (u->flags & UNIT_FENCE) == 0;
+		if (u->state == UNIT_RUNNING || u->state == UNIT_UNDOING || u->state == UNIT_UNCERTAIN || failed)
+			return i;
+	}
+	return RECORD_NO_UNIT;
+}
+
 /* It rests: this retry begins anew; or the undo of what somebody parked half way is tried once more. */
 static void retry_at_rest(struct rollout *r, struct out *out, const struct event *ev, const char *name)
 {
 	const struct unit *u = &r->units[ev->unit];
 	char mended[300];
+	uint32_t open = who_is_open(r);
+	if (ev->unit == r->back_unit && u->touched == 0 && open != RECORD_NO_UNIT) {
+		answer(out, 1, "retry: nothing begins anew yet: %s %s", rollout_unit_name(r, open, mended, sizeof(mended)),
+			unit_refusal((enum unit_state)r->units[open].state, UNIT_EV_RETRY));
+		return;
+	}
 	if (ev->unit == r->back_unit && u->touched == 0) {
 		uint32_t n = back_anew(r, out, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason);
 		answer(out, 0, "retry: %s: the rollout begins anew, %u units wait again; approvals that were given stay", name, n);
@@ -157,6 +175,11 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 		answer(out, 1, "%s: %s %s", verb, name, unit_refusal((enum unit_state)u->state, event));
 		return;
 	}
+	bool is_mended = u->touched == 0 && (u->state == UNIT_FAILED || u->state == UNIT_PARKED);
+	if (event == UNIT_EV_RETRY && r->back == BACK_GOING && is_mended) {
+		answer(out, 1, "retry: the rollout still goes back, and nothing of %s is left to undo: retry it when it rests", name);
+		return;
+	}
 	struct why held = event == UNIT_EV_RETRY && !gives_up ? admit_retry(r, ev->unit) : (struct why){ .kind = WHY_NONE };
 	if (held.kind == WHY_ORDER) {
 		answer(out, 1, "%s: %s begins where the edge before it has ended, and that is not done: retry that one first", verb, name);
@@ -174,7 +197,9 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool down = (u->flags & UNIT_WINDOW) != 0;
 	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
 		return;
-	if (tenants == 0)
+	if (event == UNIT_EV_RETRY && r->back == BACK_GOING)
+		answer(out, 0, "retry: %s: its undo is tried once more", name);
+	else if (tenants == 0)
 		answer(out, 0, "%s: %s is %s%s", verb, name, unit_state_word(to), down ? "; its window stays open" : "");
 	else if (down)
 		answer(out, 0, "%s: %s is %s; %" PRIu32 " tenants %s", verb, name, unit_state_word(to), tenants,
@@ -212,7 +237,7 @@ void command_run(struct rollout *r, struct out *out, const struct event *ev)
 		answer(out, 1, "the rollout goes back; retry or park what cannot be undone, or abort to end it when it is back");
 		return;
 	}
-	if (r->back == BACK_REST && ev->verb != COMMAND_RETRY && ev->verb != COMMAND_ABORT) {
+	if (r->back == BACK_REST && ev->verb != COMMAND_RETRY && ev->verb != COMMAND_PARK && ev->verb != COMMAND_ABORT) {
 		answer(out, 1, "the rollout is back on the old version, and rests: retry begins anew, abort ends it");
 		return;
 	}

@@ -5,7 +5,7 @@
  */
 #include "explain.h"
 
-#include "decide.h"
+#include "back.h"
 #include "facts.h"
 
 #include <inttypes.h>
@@ -145,11 +145,15 @@ static void failed_text(const struct rollout *r, const struct why *why, char *bu
 
 static void back_text(const struct rollout *r, char *buf, size_t size)
 {
-	char name[300];
+	char name[300], other[300];
+	uint32_t kept = r->back == BACK_GOING ? back_kept(r) : RECORD_NO_UNIT;
 	const char *text = r->back_text != NULL ? r->back_text : "?";
 	(void)rollout_unit_name(r, r->back_unit, name, sizeof(name));
 	if (r->back == BACK_REST)
 		(void)snprintf(buf, size, "back: it is back on the old version, and rests: %s failed: %.400s", name, text);
+	else if (kept != RECORD_NO_UNIT)
+		(void)snprintf(buf, size, "back: %s is kept, for something that needs it was not undone; %s failed: %.400s",
+			rollout_unit_name(r, kept, other, sizeof(other)), name, text);
 	else
 		(void)snprintf(buf, size, "back: all that was begun is undone, for %s failed: %.400s", name, text);
 }
@@ -364,6 +368,8 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		approve_how(r, unit_of(r, unit), buf, size);
 	else if (why->kind == WHY_FAILED)
 		retry_how(r, why->other, buf, size);
+	else if (why->kind == WHY_BACK && r->back == BACK_GOING && back_kept(r) != RECORD_NO_UNIT)
+		(void)snprintf(buf, size, "it goes on when the undo of that is legal (upgctl log says what stays); upgctl abort ends it so");
 	else if (why->kind == WHY_BACK && r->back == BACK_REST)
 		(void)snprintf(buf, size, "mend it, then upgctl retry %s begins anew; or upgctl abort ends it", rollout_unit_name(r, r->back_unit, name, sizeof(name)));
 	else if (fixed[why->kind] != NULL)

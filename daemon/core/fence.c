@@ -160,7 +160,7 @@ bool fence_is_back(const struct rollout *r, const struct unit *u)
 static bool return_step(struct rollout *r, struct out *out, uint32_t unit)
 {
 	const struct unit *u = &r->units[unit];
-	return fence_is_back(r, u) && fence_holds(r, u) && unit_event(r, out, unit, UNIT_EV_RETURN, NULL, "its node is seen again");
+	return r->back == BACK_NO && fence_is_back(r, u) && fence_holds(r, u) && unit_event(r, out, unit, UNIT_EV_RETURN, NULL, "its node is seen again");
 }
 
 bool fence_step(struct rollout *r, struct out *out)

@@ -54,6 +54,7 @@ struct unit {
 	uint32_t row;       /* index into rows */
 	uint32_t touched;   /* bits of steps whose action was sent */
 	uint32_t captured;  /* bits of steps whose captures are in the journal */
+	uint32_t stays;     /* bits of steps that were to be undone, and could not be; until they are */
 	int32_t lane[PROFILE_LANES_MAX]; /* where the step at hand was sent */
 	uint64_t intent[PROFILE_LANES_MAX]; /* seq of the intents: what an action is called at its runner, unique for ever */
 	uint8_t stage, state, phase, step;
@@ -111,6 +112,7 @@ struct live {
 	uint64_t stalled_at; /* boot ms: since then its action has got no further, as the step's progress says; 0: it has */
 	uint64_t sent_at;    /* boot ms: the action at hand was sent, by this process */
 	uint64_t asked_at;   /* boot ms: the question at hand was asked */
+	uint64_t look_at;    /* boot ms: a look at the level of its path was ordered; 0: none was */
 	struct why why;
 	char text[160];      /* what a failing check said, or the progress of an action that gets no further */
 };

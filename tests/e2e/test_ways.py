@@ -146,6 +146,21 @@ def test_a_path_is_gone_step_by_step(ways):
 	assert "climb        0 of edge" in ways.text("plan", "--to", "3.0", "--set", "from=1.7"), "it is at its end"
 
 
+def test_what_somebody_else_has_gone_is_not_gone_once_more(ways):
+	"""Before the first step, while the rollout is paused; and before a retry of one that has failed."""
+	lab = ways.lab
+	(lab.dir / "stop.odd").touch()
+	lab.upgctl("start", "--to", "3.0")
+	lab.wait_until(lambda: lab.units("climb")["climb/odd"]["state"] == "failed", 20, "the first step has failed")
+	lab.upgctl("pause")
+	ways.level("three")
+	lab.upgctl("retry", "climb/odd")
+	lab.upgctl("resume")
+	lab.wait_for_state("done")
+	assert (lab.dir / "ran").read_text() == "odd a\n", "nothing ran but what had failed"
+	assert "somebody else has brought it there" in ways.text("log", "--unit", "climb/odd")
+
+
 def test_a_step_waits_for_the_one_before_it(ways):
 	lab = ways.lab
 	(lab.dir / "stop.odd").touch()

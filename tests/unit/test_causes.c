@@ -26,7 +26,7 @@ static struct set set = { .name = NAME("cluster"), .from = SET_CLUSTER };
 static uint32_t n_rows; /* of the one set there is; unit = row * STAGES + stage */
 static struct step steps[STAGES][STEPS];
 static struct stage stages[STAGES];
-static const struct profile profile = { .set_node = -1, .set_tenants = -1, .sets = &set, .n_sets = 1, .stages = stages, .n_stages = STAGES };
+static struct profile profile = { .set_node = -1, .set_tenants = -1, .sets = &set, .n_sets = 1, .stages = stages, .n_stages = STAGES };
 
 /* What the world says to an action or a question; *causes and *text may be set. */
 typedef enum result says_fn(const struct effect *e, uint8_t *causes, const char **text);
@@ -236,6 +236,9 @@ static int setup(void **state)
 {
 	static const char *const names[] = { "down", "dump", "migrate", "up" };
 	(void)state;
+	profile.set_node = -1;
+	profile.n_balancers = 0;
+	profile.balancers[0] = NAME("front");
 	memset(&w, 0, sizeof(w));
 	memset(steps, 0, sizeof(steps));
 	n_rows = 1;
@@ -740,6 +743,221 @@ static void what_was_parked_half_way_is_undone_before_it_begins_anew(void **stat
 	assert_int_equal(w.r->state, ROLLOUT_DONE);
 }
 
+/* ---- what may not be undone, or could not be ---- */
+
+/* Never holds, until it is mended. */
+static const struct floor shut = { .what = { .kind = COUNTER_CONST, .constant = 0 }, .bound = { .kind = COUNTER_CONST, .constant = 1 } };
+
+static void floors(struct step *step)
+{
+	step->undo_while[0] = shut;
+	step->n_undo_while = 1;
+}
+
+/* What the gate is for MIGRATE, a gate after everything. */
+static enum result end_says_no(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)text;
+	bool fails = is_do(e, EFFECT_ACT, UP, 1) && !mended;
+	*causes = fails;
+	return fails ? RESULT_FAILED : RESULT_OK;
+}
+
+static void gate_at_the_end(void)
+{
+	mended = false;
+	steps[UP][1] = run_step("gate");
+	steps[UP][1].causes[0] = (struct cause){ .what = CAUSE_BACK };
+	steps[UP][1].n_causes = 1;
+	stages[UP].n_steps = 2;
+}
+
+static void what_it_needs_is_not_undone_under_what_may_not_be(void **state)
+{
+	(void)state;
+	char text[600];
+	gate_at_the_end();
+	floors(&steps[MIGRATE][1]);
+	begin(end_says_no, 0);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_DONE);
+	assert_int_equal(w.undid[DOWN][0], 0);
+	assert_int_equal(w.r->back, BACK_GOING); /* this is not the old version */
+	const struct why why = admit_rollout(w.r, true);
+	assert_non_null(strstr(why_text(w.r, RECORD_NO_UNIT, &why, text, sizeof(text)), "down/cluster is kept, for something that needs it was not undone"));
+	steps[MIGRATE][1].undo_while[0].what.constant = 1;
+	observe();
+	play();
+	assert_int_equal(w.undid[MIGRATE][1], 1);
+	assert_int_equal(w.undid[DOWN][0], 1);
+	assert_int_equal(w.r->back, BACK_REST);
+}
+
+static void what_it_needs_is_not_undone_under_what_stays(void **state)
+{
+	(void)state;
+	gate_at_the_end();
+	steps[UP][0] = undone_step("start");
+	floors(&steps[UP][0]);
+	begin(end_says_no, 0);
+	assert_true(noted(RECORD_STAYS, "not undone, it would strand users"));
+	assert_int_equal(w.undid[MIGRATE][1], 0);
+	assert_int_equal(w.undid[DOWN][0], 0);
+	assert_int_equal(w.r->back, BACK_GOING);
+	command(COMMAND_ABORT, RECORD_NO_UNIT);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_ABORTED); /* a person may end it so */
+	assert_int_equal(w.undid[DOWN][0], 0);
+}
+
+/* What is there when it begins anew is of our own doing. */
+static void what_stays_keeps_what_was_captured(void **state)
+{
+	(void)state;
+	gate_at_the_end();
+	steps[DOWN][0].has_undo = steps[MIGRATE][1].has_undo = false;
+	steps[UP][0] = undone_step("start");
+	floors(&steps[UP][0]);
+	steps[UP][0].captures[0] = steps[UP][1].captures[0] = (struct capture){ .name = NAME("before"), .probe = NAME("p") };
+	steps[UP][0].n_captures = steps[UP][1].n_captures = 1;
+	begin(end_says_no, 0);
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_true(noted(RECORD_REST, "of 1 something stays"));
+	mended = true;
+	command(COMMAND_RETRY, UP);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+	assert_int_equal(w.captured[UP][0], 1);
+	assert_int_equal(w.captured[UP][1], 2);
+}
+
+/* ---- a server is set back already ---- */
+
+static enum result server_is_refused(const struct effect *e, uint8_t *causes, const char **text)
+{
+	(void)causes;
+	(void)text;
+	return is_do(e, EFFECT_VERIFY, MIGRATE, 1) ? RESULT_FAILED : RESULT_OK;
+}
+
+static void what_is_set_back_already_is_released(void **state)
+{
+	(void)state;
+	profile.set_node = 0;
+	profile.n_balancers = 1;
+	steps[MIGRATE][1] = (struct step){ .name = NAME("maint"), .act = { .kind = ACTION_SERVER, .want = SERVER_MAINT }, .has_undo = true,
+		.undo = { .kind = ACTION_SERVER, .restore = true }, .n_undo_unless = 1, .on_failure = FAILURE_UNDO, .resolve = RESOLVE_RERUN };
+	begin(server_is_refused, 0);
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	assert_true(noted(RECORD_STEP, "nothing to undo"));
+	assert_int_equal(w.r->wants[0][0].state, SERVER_UNKNOWN); /* else custody wants maint for ever */
+}
+
+/* ---- a node that comes back ---- */
+
+static void put(struct record rec)
+{
+	rec.seq = w.r->seq + 1;
+	rec.boot_ms = w.now;
+	assert_int_equal(rollout_apply(w.r, &rec), 0);
+	journal_keep(&rec);
+}
+
+static void a_fenced_node_is_let_in_by_no_rollout_that_is_back(void **state)
+{
+	(void)state;
+	gate();
+	profile.set_node = 0;
+	profile.n_balancers = 1;
+	stages[UP].fence = 0;
+	begin(gate_says_no, 0);
+	is_at_rest();
+	put((struct record){ .kind = RECORD_UNIT, .unit = UP, .code = UNIT_FENCED });
+	put((struct record){ .kind = RECORD_WANT, .unit = UP, .lane = 0, .code = SERVER_MAINT });
+	w.r->facts.rows[0] = (struct fact_row){ .known = true, .up = true };
+	observe();
+	play();
+	assert_int_equal(w.r->units[UP].state, UNIT_FENCED);
+	assert_int_equal(w.did[UP][0], 0);
+}
+
+/* ---- retries at the wrong time ---- */
+
+static enum result undo_of_the_other_is_stuck(const struct effect *e, uint8_t *causes, const char **text)
+{
+	if (stuck && e->kind == EFFECT_ACT && e->dir == DIR_UNDO && e->unit == STAGES + MIGRATE)
+		return RESULT_FAILED;
+	return gate_says_no(e, causes, text);
+}
+
+static void refused(const char *text)
+{
+	assert_int_equal(w.out.refused, 1);
+	if (strstr(w.out.answer, text) == NULL)
+		fail_msg("%s", w.out.answer);
+}
+
+static void nothing_begins_anew_beside_an_undo(void **state)
+{
+	(void)state;
+	n_rows = 2;
+	gate();
+	stages[DOWN].canary = 0;
+	stages[DOWN].total = stages[DUMP].total = stages[MIGRATE].total = 2;
+	steps[MIGRATE][0].has_undo = true;
+	steps[MIGRATE][0].undo.kind = ACTION_RUN;
+	stuck = true;
+	begin(undo_of_the_other_is_stuck, 0);
+	assert_int_equal(w.r->back, BACK_GOING);
+	command(COMMAND_RETRY, MIGRATE);
+	refused("the rollout still goes back");
+	assert_int_equal(w.r->units[MIGRATE].state, UNIT_FAILED);
+	command(COMMAND_PARK, STAGES + MIGRATE);
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	command(COMMAND_RETRY, STAGES + MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	command(COMMAND_RETRY, MIGRATE);
+	refused("nothing begins anew yet: migrate/other is being undone");
+	play();
+	command(COMMAND_RETRY, MIGRATE);
+	refused("nothing begins anew yet: migrate/other has failed; retry or park it");
+	command(COMMAND_PARK, STAGES + MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	assert_int_equal(w.r->back, BACK_NO);
+}
+
+/* ---- an answer from before ---- */
+
+static void what_was_asked_before_it_went_back_reopens_nothing(void **state)
+{
+	(void)state;
+	gate();
+	steps[MIGRATE][0] = (struct step){ .name = NAME("sure"), .act = { .kind = ACTION_APPROVE } };
+	stages[DUMP].again = true;
+	begin(gate_says_no, 0);
+	put((struct record){ .kind = RECORD_HOST, .unit = RECORD_NO_UNIT, .code = HOST_OTHER, .text = "db: another one" });
+	tell((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(w.r->live[DUMP].busy, BUSY_RECHECK);
+	size_t n = 0;
+	for (size_t i = 0; i < w.n_queue; i++) /* that of DUMP is answered later */
+		if (w.queue[i].unit != DUMP)
+			w.queue[n++] = w.queue[i];
+	w.n_queue = n;
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_APPROVE, .value = MIGRATE, .step = 0, .actor = "uid=0" });
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	tell((struct event){ .kind = EVENT_RECHECKED, .unit = DUMP, .attempt = w.r->units[DUMP].attempt, .result = RESULT_FAILED, .text = "it is gone" });
+	assert_int_equal(w.r->units[DUMP].state, UNIT_DONE);
+	mended = true;
+	command(COMMAND_RETRY, MIGRATE);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->state, ROLLOUT_DONE);
+}
+
 /* ---- how long the way back takes ---- */
 
 static void the_way_back_has_its_time(void **state)
@@ -806,6 +1024,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_way_back_has_its_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(past_a_pivot_there_is_no_way_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_undone_over_what_could_not_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_it_needs_is_not_undone_under_what_may_not_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_it_needs_is_not_undone_under_what_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_stays_keeps_what_was_captured, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_set_back_already_is_released, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_fenced_node_is_let_in_by_no_rollout_that_is_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(nothing_begins_anew_beside_an_undo, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_was_asked_before_it_went_back_reopens_nothing, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

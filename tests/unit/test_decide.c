@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -363,6 +364,30 @@ static void a_parked_node_carries_nobody(void **state)
 	assert_int_equal(facts_place(r, CLASS_OLD, 0), 0); /* tools run there all the same */
 }
 
+/* Each comes after all before it, and has nothing to do: that is found out once for each, not once for each way to it. */
+static void many_stages_without_work_cost_no_time(void **state)
+{
+	static struct stage many[PROFILE_STAGES_MAX];
+	static struct profile long_one;
+	(void)state;
+	steps[0] = run_step("work");
+	for (uint8_t s = 0; s < PROFILE_STAGES_MAX; s++)
+		many[s] = (struct stage){ .name = stage.name, .fence = -1, .steps = steps, .n_steps = 1, .needs = (1u << s) - 1, .where = s + 1 < PROFILE_STAGES_MAX ? 1u << CLASS_NEW : 0 };
+	long_one = profile;
+	long_one.stages = many;
+	long_one.n_stages = PROFILE_STAGES_MAX;
+	now = 1000;
+	r = rollout_new(&long_one, 1);
+	put((struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	put((struct record){ .kind = RECORD_ROW, .unit = 0, .text = "name=row\n" });
+	put((struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
+	rollout_recovered(r);
+	(void)alarm(60);
+	tell((struct event){ .kind = EVENT_TICK });
+	(void)alarm(0);
+	assert_int_equal(r->units[PROFILE_STAGES_MAX - 1].state, UNIT_RUNNING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -378,6 +403,7 @@ int main(void)
 		cmocka_unit_test_teardown(all_that_are_as_before_are_opened_again, teardown),
 		cmocka_unit_test_teardown(what_has_become_mixed_only_goes_forward, teardown),
 		cmocka_unit_test_teardown(a_parked_node_carries_nobody, teardown),
+		cmocka_unit_test_teardown(many_stages_without_work_cost_no_time, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

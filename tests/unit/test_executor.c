@@ -250,6 +250,12 @@ static void what_begins_anew_forgets_its_captures(void **state)
 	assert_non_null(captures_text(&captures, 3));
 	captures_applied(&captures, NULL, &(struct record){ .kind = RECORD_UNIT, .unit = 3, .code = UNIT_WAITING, .value = 1 });
 	assert_null(captures_text(&captures, 3));
+	struct unit units[4] = { [3] = { .stays = 1 } };
+	const struct rollout stays = { .units = units, .n_units = 4 };
+	captures_applied(&captures, &stays, &(struct record){ .kind = RECORD_CAPTURE, .unit = 3, .text = "{\"baseline\":{\"bind\":\"old\"}}" });
+	captures_applied(&captures, &stays, &(struct record){ .kind = RECORD_UNIT, .unit = 3, .code = UNIT_UNDONE });
+	captures_applied(&captures, &stays, &(struct record){ .kind = RECORD_UNIT, .unit = 3, .code = UNIT_WAITING, .value = 1 });
+	assert_non_null(captures_text(&captures, 3)); /* a step could not be undone: what is there now is ours */
 	captures_done(&captures);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A way of several steps: which edges lead on, and in which order and when their units start. */
+#include "daemon/core/back.h"
 #include "daemon/core/decide.h"
 #include "daemon/core/explain.h"
 #include "daemon/way.h"
@@ -244,11 +245,208 @@ static void the_way_back_does_not_wait_for_the_level(void **state)
 	steps[0].has_undo = false;
 }
 
+/* ---- a person goes on by hand ---- */
+
+static bool wants(enum effect_kind kind)
+{
+	for (size_t i = 0; i < out.n_effects; i++)
+		if (out.effects[i].kind == kind)
+			return true;
+	return false;
+}
+
+static void through_the_gate(const char *name)
+{
+	tell((struct event){ .kind = EVENT_GATE, .unit = rollout_unit(r, name), .result = RESULT_OK });
+}
+
+static void what_is_behind_while_it_waits_is_not_run(void **state)
+{
+	(void)state;
+	begin("8");
+	seen("10");
+	through_the_gate("climb/9");
+	assert_false(wants(EFFECT_ACT));
+	assert_int_equal(r->units[rollout_unit(r, "climb/9")].state, UNIT_DONE);
+	through_the_gate("climb/10");
+	assert_false(wants(EFFECT_ACT));
+	assert_int_equal(r->units[rollout_unit(r, "climb/10")].state, UNIT_DONE);
+	goes("climb/11", "11");
+	assert_int_equal(r->state, ROLLOUT_DONE);
+}
+
+/* The first edge fails, and a person says retry. */
+static uint32_t retried(void)
+{
+	begin("8");
+	uint32_t unit = rollout_unit(r, "climb/9");
+	through_the_gate("climb/9");
+	tell((struct event){ .kind = EVENT_ACTED, .unit = unit, .attempt = 1, .lane = r->units[unit].lane[0], .seq = r->units[unit].intent[0], .result = RESULT_FAILED });
+	assert_int_equal(r->units[unit].state, UNIT_FAILED);
+	seen("8");
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_RETRY, .unit = unit, .actor = "uid=0" });
+	assert_int_equal(out.refused, 0);
+	assert_true(wants(EFFECT_OBSERVE));
+	assert_false(wants(EFFECT_ACT)); /* on no old look */
+	return unit;
+}
+
+static void what_is_far_behind_is_not_run_by_a_retry(void **state)
+{
+	(void)state;
+	uint32_t unit = retried();
+	seen("10");
+	now += 3000;
+	seen("10");
+	assert_int_equal(r->units[unit].state, UNIT_DONE);
+	through_the_gate("climb/10");
+	assert_int_equal(r->units[rollout_unit(r, "climb/10")].state, UNIT_DONE);
+}
+
+/* Right at its end it may be its own work: it is asked. */
+static void what_is_at_its_end_is_asked_by_a_retry(void **state)
+{
+	(void)state;
+	steps[0].n_verify = 1;
+	uint32_t unit = retried();
+	now += 3000;
+	seen("9");
+	assert_true(wants(EFFECT_ASK));
+	assert_false(wants(EFFECT_ACT));
+	tell((struct event){ .kind = EVENT_ASKED, .unit = unit, .attempt = 2, .result = RESULT_OK });
+	assert_int_equal(r->units[unit].state, UNIT_DONE);
+	steps[0].n_verify = 0;
+}
+
+static void what_is_not_behind_is_run_by_a_retry(void **state)
+{
+	(void)state;
+	(void)retried();
+	now += 3000;
+	seen("8");
+	assert_true(wants(EFFECT_ACT));
+}
+
+/* A script has stopped half way: that nobody knows the level then is no reason to wait for ever. */
+static void a_retry_waits_for_no_level_that_nobody_says(void **state)
+{
+	(void)state;
+	(void)retried();
+	seen(NULL);
+	assert_false(wants(EFFECT_ACT));
+	now += 6000;
+	seen(NULL);
+	assert_true(wants(EFFECT_ACT));
+}
+
+/* ---- asked again ---- */
+
+/* The look that was ordered began after the answer, and before the question that was asked meanwhile. */
+static void a_look_that_was_ordered_is_not_too_old(void **state)
+{
+	(void)state;
+	begin("8");
+	goes("climb/9", "9");
+	goes("climb/10", "10");
+	uint32_t unit = rollout_unit(r, "climb/9");
+	assert_int_equal(r->live[rollout_unit(r, "climb/11")].busy, BUSY_GATE);
+	through_the_gate("climb/11");
+	put((struct record){ .kind = RECORD_HOST, .unit = RECORD_NO_UNIT, .code = HOST_OTHER, .text = "db: another one" });
+	tell((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(r->live[unit].busy, BUSY_RECHECK);
+	tell((struct event){ .kind = EVENT_RECHECKED, .unit = unit, .attempt = 1, .result = RESULT_FAILED });
+	assert_true(wants(EFFECT_OBSERVE));
+	seen("10");
+	now += 2000;
+	tell((struct event){ .kind = EVENT_TICK });
+	assert_int_equal(r->live[unit].busy, BUSY_RECHECK);
+	tell((struct event){ .kind = EVENT_RECHECKED, .unit = unit, .attempt = 1, .result = RESULT_FAILED });
+	assert_int_equal(r->units[unit].state, UNIT_DONE);
+	assert_int_equal(r->units[unit].flags & UNIT_RECHECK, 0);
+}
+
+/* ---- and back ---- */
+
+static void undo_answers(uint32_t unit, enum result result)
+{
+	const struct unit *u = &r->units[unit];
+	tell((struct event){ .kind = EVENT_ACTED, .unit = unit, .dir = DIR_UNDO, .attempt = u->attempt, .lane = u->lane[0], .seq = u->intent[0], .result = result });
+	if (result == RESULT_OK)
+		tell((struct event){ .kind = EVENT_VERIFIED, .unit = unit, .dir = DIR_UNDO, .attempt = 1, .result = RESULT_OK });
+	now += 60000;
+	seen(NULL);
+}
+
+static void begin_back(void)
+{
+	steps[0].has_undo = true;
+	steps[0].undo = (struct action){ .kind = ACTION_RUN };
+	steps[0].undo_takes_ms = 60000;
+	begin("8");
+	goes("climb/9", "9");
+	goes("climb/10", "10");
+	uint64_t ms;
+	bool more;
+	assert_true(back_takes(r, &ms, &more));
+	assert_int_equal(ms, 120000); /* one after the other */
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_ABORT, .actor = "uid=0" });
+	now += 5000;
+	seen(NULL);
+}
+
+static int teardown_back(void **state)
+{
+	steps[0].has_undo = false;
+	steps[0].undo_takes_ms = 0;
+	return teardown(state);
+}
+
+static void the_last_edge_is_undone_first(void **state)
+{
+	(void)state;
+	begin_back();
+	uint32_t nine = rollout_unit(r, "climb/9"), ten = rollout_unit(r, "climb/10");
+	assert_int_equal(r->units[ten].state, UNIT_UNDOING);
+	assert_int_equal(r->units[nine].state, UNIT_DONE);
+	undo_answers(ten, RESULT_OK);
+	assert_int_equal(r->units[ten].state, UNIT_UNDONE);
+	assert_int_equal(r->units[nine].state, UNIT_UNDOING);
+	undo_answers(nine, RESULT_OK);
+	assert_int_equal(r->state, ROLLOUT_ABORTED);
+}
+
+/* Its undo fails for good: the edge before it is not undone under it before a person has said so. */
+static void no_edge_is_undone_under_one_that_could_not_be(void **state)
+{
+	(void)state;
+	begin_back();
+	uint32_t nine = rollout_unit(r, "climb/9"), ten = rollout_unit(r, "climb/10");
+	for (int i = 0; i < 10 && r->units[ten].state == UNIT_UNDOING; i++)
+		undo_answers(ten, RESULT_FAILED);
+	assert_int_equal(r->units[ten].state, UNIT_FAILED);
+	now += 60000;
+	seen(NULL);
+	assert_int_equal(r->units[nine].state, UNIT_DONE);
+	assert_int_equal(r->state, ROLLOUT_ABORTING);
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_PARK, .unit = ten, .actor = "uid=0" });
+	now += 5000;
+	seen(NULL);
+	assert_int_equal(r->units[nine].state, UNIT_UNDOING);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(the_shortest_way_is_found), cmocka_unit_test(where_there_is_none_it_is_said),
 		cmocka_unit_test(a_version_has_a_level), cmocka_unit_test(columns_are_bound), cmocka_unit_test_teardown(one_after_the_other, teardown),
 		cmocka_unit_test_teardown(a_gap_is_not_jumped_over, teardown), cmocka_unit_test_teardown(off_the_way_nothing_starts, teardown),
-		cmocka_unit_test_teardown(the_way_back_does_not_wait_for_the_level, teardown) };
+		cmocka_unit_test_teardown(the_way_back_does_not_wait_for_the_level, teardown),
+		cmocka_unit_test_teardown(what_is_behind_while_it_waits_is_not_run, teardown),
+		cmocka_unit_test_teardown(what_is_far_behind_is_not_run_by_a_retry, teardown),
+		cmocka_unit_test_teardown(what_is_at_its_end_is_asked_by_a_retry, teardown),
+		cmocka_unit_test_teardown(what_is_not_behind_is_run_by_a_retry, teardown),
+		cmocka_unit_test_teardown(a_retry_waits_for_no_level_that_nobody_says, teardown),
+		cmocka_unit_test_teardown(a_look_that_was_ordered_is_not_too_old, teardown),
+		cmocka_unit_test_teardown(the_last_edge_is_undone_first, teardown_back),
+		cmocka_unit_test_teardown(no_edge_is_undone_under_one_that_could_not_be, teardown_back) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
