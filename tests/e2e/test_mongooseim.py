@@ -222,20 +222,90 @@ def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
 	is_done(site)
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("kind", ["pgsql", "mysql"])
-def test_rows_that_are_there_twice_stop_it_before_any_node_is_touched(mim, kind):
-	"""Whoever did not ask check first: the rollout goes back, rests, says what to do, and begins anew."""
+@pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
+def test_rows_that_are_there_twice_stop_it_before_anything_is_touched(mim, kind):
+	"""Whoever did not ask check first: it says what to do before there is even a dump, and goes on from there."""
 	site = mim(database=kind)
 	site.sql(TWICE)
 	start(site)
-	rests(site)
-	assert "rows that are there twice" in site.upgctl("explain", f"migrate-{kind}/6.2.1")
-	assert keys(site, "rosterusers") == ([] if kind == "pgsql" else ["server", "username", "jid"])
+	wait_for_unit(site, f"ask-{kind}/6.2.1", "failed")
+	assert "no node has two rows in discovery_nodes" in site.upgctl("explain", f"ask-{kind}/6.2.1")
+	assert keys(site, "rosterusers") == [] and "dump" not in log(site)
 	is_as_before(site)
 	site.sql("DELETE FROM discovery_nodes WHERE cluster_name = 'other'")
-	site.upgctl("retry", f"migrate-{kind}/6.2.1")
+	site.upgctl("retry", f"ask-{kind}/6.2.1")
 	is_done(site)
+
+
+@pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
+def test_a_script_with_localhost_in_it_moves_nobody(mim, kind):
+	"""It would succeed, and every user would be of another domain. Nobody has asked check; no node is stopped for it."""
+	site = mim(database=kind, version="4.2.0", to="5.0.0")
+	script = site.dir / f"scripts/{kind}_4.2.0_5.0.0.sql"
+	script.write_text(script.read_text().replace("'example.net'", "'localhost'"))
+	start(site)
+	wait_for_unit(site, f"ask-{kind}/5.0.0", "failed")
+	assert "has nothing left to fill in" in site.upgctl("explain", f"ask-{kind}/5.0.0")
+	is_as_before(site)
+	assert all(len(user.places) == 1 for user in site.users)
+
+
+@pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
+def test_a_node_that_was_left_alone_holds_the_database(mim, kind):
+	"""In maintenance since before, so it is not stopped: its old process would run on the database that is changed under it."""
+	site = mim(database=kind, version="5.0.0", to="5.1.0")
+	site.lb("lb", "set server be_c2s/n3 state maint")
+	site.wait_until(lambda: site.servers()["n3"]["status"].startswith("MAINT"), 10, "n3 is in maintenance")
+	start(site)
+	wait_for_unit(site, f"save-{kind}/lab", "failed", seconds=150)
+	rests(site)
+	assert "somebody still uses the database" in site.upgctl("status", codes=None) + site.upgctl("explain", f"save-{kind}/lab")
+	assert site.running() == {name: "5.0.0" for name in ALL} and not site.sql("SELECT 1 FROM information_schema.columns WHERE table_name = 'inbox' AND column_name = 'box'")
+
+
+@pytest.mark.long
+def test_a_node_that_finds_only_itself_is_named(mim):
+	site = mim(more={"soak": "0s"})
+	site.fault("disco", "alone", "n2")
+	start(site)
+	wait_for_unit(site, "look/n2", "failed", seconds=120)
+	assert "are one cluster" in site.upgctl("explain", "look/n2")
+	site.fault("disco", None, "n2")
+	site.upgctl("retry", "look/n2")
+	is_done(site)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["an error", "a lost client"])
+def test_a_script_on_mariadb_that_did_not_reach_its_end_is_not_done(mim, how):
+	"""After its second statement the column is there that tells 5.1.0; boxes of '0' and '1' are none."""
+	site = mim(database="mysql", version="5.0.0", to="5.1.0")
+	before = site.sql("SELECT * FROM inbox ORDER BY luser")
+	script = site.dir / "scripts/mysql_5.0.0_5.1.0.sql"
+	good = script.read_text()
+	script.write_text(good.replace("UPDATE inbox", "SELECT SLEEP(600); UPDATE inbox" if how == "a lost client" else "UPDATE no_such_table", 1))
+	start(site)
+	if how == "a lost client":
+		site.wait_until(lambda: site.sql("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)'"), 90, "the script is half way")
+		site.kill_client("lock_wait_timeout = 20")
+	rests(site)
+	is_as_before(site)
+	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
+	script.write_text(good)
+	site.upgctl("retry", "migrate-mysql/5.1.0")
+	is_done(site)
+	assert {row[0] for row in site.sql("SELECT DISTINCT box FROM inbox")} == {"inbox", "archive"}
+
+
+@pytest.mark.long
+def test_no_name_of_a_group_is_cut_on_mariadb(mim):
+	"""The column is made shorter, and a server that is not strict cuts what is longer."""
+	site = mim(database="mysql")
+	site.sql("INSERT INTO rostergroups (server, username, jid, grp) VALUES ('example.net', 'user1', 'long@example.net', REPEAT('x', 300))")
+	assert "more than 255 characters" in str(problems(site))
+	start(site)
+	wait_for_unit(site, "ask-mysql/6.2.1", "failed")
+	assert site.sql("SELECT MAX(CHAR_LENGTH(grp)) FROM rostergroups") == [["300"]]
 
 
 @pytest.mark.long
@@ -255,17 +325,28 @@ def test_stops_all_where_rolling_is_not_viable(mim):
 		assert [place.split()[0] == "maintenance" for place in user.places][1] and not any(place.split()[1] == "6.3.1" for place in user.places[1:]), user.places
 
 
+def what_is_around(site):
+	"""What a dump of the tables alone would lose: owners, rights, other schemas, the database's own settings; routines."""
+	if site.kind == "mysql":
+		return site.sql("SELECT ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mim'")
+	return site.sql("SELECT nspname, relname, pg_get_userbyid(relowner), relacl FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname IN ('public', 'report') ORDER BY 1, 2; "
+		"SELECT nspname, pg_get_userbyid(nspowner), has_schema_privilege('reader', oid, 'USAGE') FROM pg_namespace WHERE nspname IN ('public', 'report') ORDER BY 1; "
+		"SELECT pg_get_userbyid(datdba), has_database_privilege('reader', oid, 'CONNECT'), has_database_privilege('reports', oid, 'CONNECT'), datcollate FROM pg_database WHERE datname = 'mim'; "
+		"SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'mim'); "
+		"SELECT * FROM report.daily")
+
+
 @pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
 def test_a_first_node_that_does_not_start_brings_the_old_version_back(mim, kind):
 	"""From the dump, as nothing else takes back what the script did; then it rests, and begins anew when it is mended."""
 	site = mim(database=kind, version="5.0.0", to="5.1.0")
-	before = site.sql("SELECT * FROM inbox ORDER BY luser")
+	before, around = site.sql("SELECT * FROM inbox ORDER BY luser"), what_is_around(site)
 	site.fault("boot", "die-new")
 	start(site)
 	wait_for_unit(site, "up/n1", "failed", seconds=90)
 	rests(site)
 	is_as_before(site)
-	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
+	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before and what_is_around(site) == around
 	site.fault("boot", None)
 	site.upgctl("retry", "up/n1")
 	is_done(site)

@@ -11,7 +11,7 @@ on stdin until somebody says yes, a node of 6.2.0 cannot register while its row 
   NODE/run/          pid, status, running (its version), sessions, disco
   LAB/mim.json       query: the client that takes a statement; kind: pgsql or mysql; second: how long a second is here
   NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die-new: not with the version that it had first |
-                    row-first: registers before it looks at anything) · stop (hang) · sessions (decay:N a second) · package (broken)
+                    row-first: registers before it looks at anything) · stop (hang) · sessions (decay:N a second) · package (broken) · disco (alone: it finds only itself)
 """
 
 import json
@@ -205,6 +205,8 @@ def node():
 		print(f"when={time.strftime('%FT%T')} level=critical {wrong}\nCould not start MongooseIM {version}", flush=True)
 		return 1
 	cluster = cluster_of(version)
+	# Its pool: one connection for as long as it runs. It ends with us, as its input does.
+	pool = subprocess.Popen(SITE["query"][:-1], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 	sessions = None
 	next_look = 0.0
 	while not stopping and not ((RUN / "stop").exists() and fault("stop") != "hang"):
@@ -226,6 +228,7 @@ def node():
 		nap(0.05)
 	if sessions is not None:
 		sessions.end_some(100000)
+	pool.communicate()
 	write("status", "stopped")
 	return 0
 
@@ -318,7 +321,7 @@ def pretty(value, depth=0):
 def system_info():
 	cluster = cluster_of(read("running"))
 	rows = query(f"SELECT node_name FROM discovery_nodes WHERE cluster_name = '{cluster}' ORDER BY node_name")
-	discovered = [row[0] for row in rows]
+	discovered = [row[0] for row in rows if fault("disco") != "alone" or row[0] == ERLANG_NAME]
 	alive = []
 	for other in sorted(LAB.glob("nodes/*/run-mim")):
 		name = (other.parent / "etc/vm.args").read_text().split("-sname ")[1].split()[0]

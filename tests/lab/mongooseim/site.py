@@ -14,6 +14,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import templates  # noqa: E402
 from procs import LabError  # noqa: E402
 from sites import MariaDB, Postgres, Site  # noqa: E402
 
@@ -32,6 +33,23 @@ TOML = """[general]
   scope = "global"
   workers = 10
 """
+# As on a real site: its account is none that may do all; another schema, somebody who only reads, and a database with settings of its own.
+PG_SITE = """CREATE ROLE mim LOGIN CREATEDB;
+CREATE ROLE reader;
+CREATE ROLE reports;
+GRANT reports TO mim;
+CREATE DATABASE mim OWNER mim;
+REVOKE CONNECT ON DATABASE mim FROM PUBLIC;
+GRANT CONNECT ON DATABASE mim TO reader;
+ALTER DATABASE mim SET idle_in_transaction_session_timeout = '1h'"""
+PG_MORE = """CREATE SCHEMA report AUTHORIZATION mim;
+GRANT USAGE ON SCHEMA public, report TO reader;
+CREATE TABLE report.daily (day date PRIMARY KEY, users int);
+INSERT INTO report.daily VALUES ('2024-04-12', 200);
+GRANT USAGE, CREATE ON SCHEMA report TO reports;
+ALTER TABLE report.daily OWNER TO reports;
+SET ROLE reports;
+GRANT SELECT ON report.daily TO reader"""
 # More rows than a statement takes at a glance, and few enough that a lab is there at once.
 FILL = {"pgsql": """INSERT INTO users SELECT 'user' || i, 'x' FROM generate_series(1, 200) i;
 INSERT INTO rosterusers (username, jid) SELECT 'user' || (i % 200), 'friend' || i || '@example.net' FROM generate_series(1, {rows}) i;
@@ -134,11 +152,20 @@ class MongooseIM(Site):
 
 	def build_site(self):
 		self.db = Postgres(self).start() if self.kind == "pgsql" else MariaDB(self, options=["--innodb-lock-wait-timeout=10"]).start()
-		self.sql("CREATE DATABASE mim", database="")
+		if self.kind == "pgsql":
+			self.sql(PG_SITE, database="")
+			self.sql(PG_MORE)
+		else:
+			# As on a real site: not root, and no right outside its own database but to see who is there.
+			self.sql(f"CREATE DATABASE mim; CREATE USER mim@localhost IDENTIFIED BY '{self.mark}'; GRANT ALL ON mim.* TO mim@localhost; GRANT PROCESS ON *.* TO mim@localhost; "
+				"SET GLOBAL sql_mode = ''", database="")
+			self.private("cnf/mim.cnf", templates.option_file(socket=self.db.socket, user="mim", password=self.mark))
 		self.make_schema()
+		if self.kind == "mysql":
+			self.sql("CREATE DEFINER = mim@localhost PROCEDURE tidy() SELECT 1")
 		self.scripts()
 		query = ["psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo(), "-c"] if self.kind == "pgsql" else \
-			["mariadb", f"--defaults-file={self.db.root_cnf}", "-BN", "-D", "mim", "-e"]
+			["mariadb", f"--defaults-file={self.dir}/cnf/mim.cnf", "-BN", "-D", "mim", "-e"]
 		(self.dir / "mim.json").write_text(json.dumps({"kind": self.kind, "query": query, "second": 0.05}))
 		for version in VERSIONS:
 			(self.dir / "packages" / version).mkdir(parents=True)
@@ -155,8 +182,8 @@ class MongooseIM(Site):
 		self.wait_until(lambda: all(s["status"] == "UP" for n, s in self.servers().items() if n != "sorry"), 20, "the balancer sees all nodes UP")
 		self.users = [User(self.port) for _ in range(self.n_users)]
 		self.wait_until(lambda: all(u.places for u in self.users), 20, "every user has a session")
-		self.write_conf(values={"database": self.kind, "db": self.conninfo() if self.kind == "pgsql" else "mim", "package": self.to, "scripts": f"{self.dir}/scripts", "bin": "",
-			**({"cnf": str(self.db.root_cnf)} if self.kind == "mysql" else {}), "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
+		self.write_conf(values={"database": self.kind, "db": "mim", "package": self.to, "scripts": f"{self.dir}/scripts", "bin": "",
+			**({"cnf": f"{self.dir}/cnf/mim.cnf"} if self.kind == "mysql" else {"pg": f"host=127.0.0.1 port={self.db.port} user=mim"}), "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
 			"backup_dir": f"{self.dir}/backup", "drain": "1s", "stop": "5s", "boot": "20s", "soak": "1s", **self.more}, balancers={"main": ("be_c2s", ("lb",))})
 
 	def stop(self):
@@ -181,11 +208,12 @@ class MongooseIM(Site):
 			(node.dir / "bin" / name).symlink_to(HERE / program)
 
 	def conninfo(self):
-		return f"host=127.0.0.1 port={self.db.port} user=postgres dbname=mim"
+		return f"host=127.0.0.1 port={self.db.port} user=mim dbname=mim"
 
 	def sql(self, query, database="mim"):
+		"""As the account of the nodes; with database "": as who may do all."""
 		if self.kind == "pgsql":
-			return self.db.sql(query, database or "postgres")
+			return self.db.sql(f"SET ROLE mim;\n{query}" if database else query, database or "postgres")
 		return self.db.sql(query, database or None)
 
 	def make_schema(self):
@@ -252,7 +280,7 @@ class MongooseIM(Site):
 	def altering(self):
 		"""Statements of a migration that are in the database now."""
 		if self.kind == "pgsql":
-			return self.sql("SELECT query FROM pg_stat_activity WHERE application_name LIKE 'upgd-%' AND state = 'active'")
+			return self.sql("SELECT query FROM pg_stat_activity WHERE application_name LIKE 'upgd-%' AND state = 'active'", database="")
 		return self.sql("SELECT INFO FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER%'")
 
 	def kill_client(self, word):

@@ -8,7 +8,7 @@ CREATE TABLE rosterusers (username varchar(250) NOT NULL, jid varchar(250) NOT N
 CREATE UNIQUE INDEX i_rosteru_user_jid ON rosterusers (username, jid);
 CREATE INDEX i_rosteru_username ON rosterusers (username);
 CREATE INDEX i_rosteru_jid ON rosterusers (jid);
-CREATE TABLE rostergroups (username varchar(250) NOT NULL, jid varchar(250) NOT NULL, grp varchar(255) NOT NULL) CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC;
+CREATE TABLE rostergroups (username varchar(250) NOT NULL, jid varchar(250) NOT NULL, grp text NOT NULL) CHARACTER SET utf8mb4 ROW_FORMAT=DYNAMIC;
 CREATE INDEX pk_rosterg_user_jid ON rostergroups (username, jid);
 CREATE TABLE inbox (luser varchar(250) NOT NULL, lserver varchar(250) NOT NULL, remote_bare_jid varchar(250) NOT NULL,
 	archive boolean DEFAULT false, timestamp bigint NOT NULL DEFAULT 0, PRIMARY KEY (lserver, luser, remote_bare_jid)) CHARACTER SET utf8mb4;
