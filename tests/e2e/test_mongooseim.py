@@ -257,9 +257,9 @@ def test_a_node_that_was_left_alone_holds_the_database(mim, kind):
 	site.lb("lb", "set server be_c2s/n3 state maint")
 	site.wait_until(lambda: site.servers()["n3"]["status"].startswith("MAINT"), 10, "n3 is in maintenance")
 	start(site)
-	wait_for_unit(site, f"save-{kind}/lab", "failed", seconds=150)
+	wait_for_unit(site, f"save-{kind}/cluster", "failed", seconds=150)
 	rests(site)
-	assert "somebody still uses the database" in site.upgctl("status", codes=None) + site.upgctl("explain", f"save-{kind}/lab")
+	assert "somebody still uses the database" in site.upgctl("status", codes=None) + site.upgctl("explain", f"save-{kind}/cluster")
 	assert site.running() == {name: "5.0.0" for name in ALL} and not site.sql("SELECT 1 FROM information_schema.columns WHERE table_name = 'inbox' AND column_name = 'box'")
 
 

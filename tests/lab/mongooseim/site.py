@@ -37,7 +37,6 @@ TOML = """[general]
 PG_SITE = """CREATE ROLE mim LOGIN CREATEDB;
 CREATE ROLE reader;
 CREATE ROLE reports;
-GRANT reports TO mim;
 CREATE DATABASE mim OWNER mim;
 REVOKE CONNECT ON DATABASE mim FROM PUBLIC;
 GRANT CONNECT ON DATABASE mim TO reader;
@@ -46,9 +45,7 @@ PG_MORE = """CREATE SCHEMA report AUTHORIZATION mim;
 GRANT USAGE ON SCHEMA public, report TO reader;
 CREATE TABLE report.daily (day date PRIMARY KEY, users int);
 INSERT INTO report.daily VALUES ('2024-04-12', 200);
-GRANT USAGE, CREATE ON SCHEMA report TO reports;
-ALTER TABLE report.daily OWNER TO reports;
-SET ROLE reports;
+SET ROLE mim;
 GRANT SELECT ON report.daily TO reader"""
 # More rows than a statement takes at a glance, and few enough that a lab is there at once.
 FILL = {"pgsql": """INSERT INTO users SELECT 'user' || i, 'x' FROM generate_series(1, 200) i;
