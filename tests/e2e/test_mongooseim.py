@@ -283,10 +283,10 @@ def test_a_script_on_mariadb_that_did_not_reach_its_end_is_not_done(mim, how):
 	before = site.sql("SELECT * FROM inbox ORDER BY luser")
 	script = site.dir / "scripts/mysql_5.0.0_5.1.0.sql"
 	good = script.read_text()
-	script.write_text(good.replace("UPDATE inbox", "SELECT SLEEP(600); UPDATE inbox" if how == "a lost client" else "UPDATE no_such_table", 1))
+	script.write_text(good.replace("UPDATE inbox", "SELECT SLEEP(20); UPDATE inbox" if how == "a lost client" else "UPDATE no_such_table", 1))
 	start(site)
 	if how == "a lost client":
-		site.wait_until(lambda: site.sql("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(600)'"), 90, "the script is half way")
+		site.wait_until(lambda: site.sql("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(20)'"), 90, "the script is half way")
 		site.kill_client("lock_wait_timeout = 20")
 	rests(site)
 	is_as_before(site)
