@@ -56,7 +56,8 @@ def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files)
 	assert site.db.sql("SELECT name FROM v4.files WHERE name LIKE '%\\_folder1'") != []  # the file that is called as a folder
 	dump = (site.dir / "backup/cloudreve-1.sql").read_text()
 	assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed") and (site.dir / "backup/cloudreve-1.sql").stat().st_mode & 0o77 == 0
-	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").exists()
+	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").stat().st_mode & 0o77 == 0  # it has passwords
+	assert site.remote("n1", "systemctl", "show", "--property=UnitFileState", "--value", "cloudreve").strip() == "enabled"
 
 
 @pytest.mark.parametrize("point", [p if p in ("before-commit-9", "after-commit-9") else pytest.param(p, marks=pytest.mark.long) for p in SAFE + STUCK])
@@ -77,7 +78,9 @@ def records(site, kind):
 def bad(site):
 	"""Everything that the tool does not ask, at once."""
 	site.write_v3_conf(salt="", name="other")
-	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_")
+	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_", port=1)
+	site.remote("n1", "systemctl", "disable", "cloudreve")
+	site.db.sql("REVOKE DROP ON v4.* FROM admin@'%'; REVOKE SELECT ON v3.* FROM admin@'%'; REVOKE PROCESS ON *.* FROM upgd@'%'; REVOKE PROCESS ON *.* FROM upgd@localhost")
 	site.write_balancer(has_page=False)
 	site.binary("cloudreve_v4", "4.1.0")
 	(site.home / "migration_state.json").write_text("{}")
@@ -87,10 +90,12 @@ def bad(site):
 
 def test_check_names_every_problem_of_a_bad_site_at_once_and_its_mend(files):
 	site = files(dirty=["json"], users=10)
+	site.stop_upgd()  # who has a right keeps it while connected
 	bad(site)
+	site.start_upgd()
 	found = [f for f in site.upgctl("check", json=True, codes=(1,))["findings"] if f["level"] == "error"]
 	assert {f["text"].split(":")[0] for f in found} == {"json", "innodb", "utf8mb4", "empty", "page", "dump_dir", "v4_name", "v4_prefix", "v4_charset", "salt",
-		"v3_name", "leftovers", "migrator"}
+		"v3_name", "leftovers", "migrator", "may_v3", "may_v4", "may_drop", "may_dump", "v4_port", "enabled"}
 	assert all(f["mend"] and "${" not in f["mend"] for f in found), found
 	assert "group 3: options" in next(f["text"] for f in found if f["text"].startswith("json"))
 	(site.home / "data/conf.ini").unlink()
@@ -114,16 +119,60 @@ def rests(site, *words):
 
 
 @pytest.mark.long
+def test_every_option_file_leads_to_the_server_that_v3_uses(files):
+	site = files(users=10)
+	other = site.copy()
+
+	def found(**databases):
+		site.stop_upgd()
+		site.lead_to(**databases)
+		site.start_upgd()
+		return {f["text"].split(":")[0] for f in site.upgctl("check", json=True, codes=(0, 1))["findings"] if f["level"] == "error"}
+	assert found(v4=other) == {"v4_server"}
+	assert found(admin=other) == {"admin_server"}
+	assert found(v3=other) == {"v4_server", "admin_server"}
+	assert found(v3=other, v4=other, admin=other) == set()  # a copy is as good, but V3 is not there
+	user = site.user()
+	start(site)
+	site.wait_until(lambda: "seen: V3 is connected" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says why")
+	assert user.words() == ["3.8.3"]
+
+
+@pytest.mark.long
 def test_who_starts_without_having_asked_is_stopped_before_anything_is_touched(files):
 	site = files(dirty=["json"], users=10)
 	user = site.user()
 	start(site)
 	text = site.wait_until(lambda: "json: 2 rows" in site.upgctl("explain", "upgrade/n1", codes=None) and site.upgctl("explain", "upgrade/n1", codes=None), 30, "it says why")
 	assert "group 3: options" in text
-	site.db.sql("UPDATE v3.cd_groups SET options = '{}' WHERE id = 3; DELETE FROM v3.cd_nodes WHERE id = 2")
+	site.db.sql("CREATE TABLE v4.somebodys (a int); UPDATE v3.cd_groups SET options = '{}' WHERE id = 3; DELETE FROM v3.cd_nodes WHERE id = 2")
+	site.upgctl("retry", "upgrade/n1")
+	site.wait_until(lambda: "somebodys" in site.upgctl("explain", "upgrade/n1", codes=None), 30, "somebody's table is not dropped")
+	site.db.sql("DROP TABLE v4.somebodys")
 	assert user.words() == ["3.8.3"]
 	site.upgctl("retry", "upgrade/n1")
 	is_done(site)
+
+
+@pytest.mark.long
+def test_who_does_not_see_the_connections_is_stopped_before_anything_is_touched(files):
+	site = files(users=10)
+	site.stop_upgd()
+	site.db.sql("REVOKE PROCESS ON *.* FROM upgd@'%'; REVOKE PROCESS ON *.* FROM upgd@localhost")
+	site.start_upgd()
+	user = site.user()
+	start(site)
+	site.wait_until(lambda: "PROCESS" in site.upgctl("explain", "accounts/cluster", codes=None), 30, "it says what is missing")
+	assert user.words() == ["3.8.3"]
+
+
+def test_a_machine_that_comes_up_again_does_not_bring_v4_up_on_half_of_its_rows(files):
+	site = files(users=10)
+	site.hook("migrate.boot", "yes")
+	site.hook("migrate.crash", "once:before-commit-9")
+	start(site)
+	is_done(site)
+	assert (site.node("n1").dir / "booted").read_text() == "disabled"
 
 
 def test_a_migration_that_fails_for_good_goes_back_to_v3_and_begins_anew(files):
@@ -141,6 +190,25 @@ def test_a_migration_that_fails_for_good_goes_back_to_v3_and_begins_anew(files):
 	user.wait_for("4.0.0")
 	user.leave()
 	assert user.words() == ["3.8.3", "maintenance", "3.8.3", "maintenance", "4.0.0"], user.told()
+
+
+def no_room(site):
+	"""A stat that says so. The environment that leads to it."""
+	(site.dir / "bin").mkdir()
+	(site.dir / "bin/stat").write_text("#!/bin/sh\ncase $3 in %a) echo 2;; *) echo 500;; esac\n")
+	(site.dir / "bin/stat").chmod(0o755)
+	return {"PATH": f"{site.dir}/bin:{os.environ['PATH']}"}
+
+
+@pytest.mark.long
+def test_a_dump_that_has_no_room_is_not_begun(files):
+	site = files(users=10)
+	site.stop_upgd()
+	site.start_upgd(env=no_room(site))
+	user = site.user()
+	start(site)
+	site.wait_until(lambda: "and 1000 are free" in site.upgctl("explain", "upgrade/n1", codes=None), 30, "it says how much is missing")
+	assert user.words() == ["3.8.3"]
 
 
 def cut_dumps(site):
@@ -201,9 +269,9 @@ def test_an_abort_and_another_file_under_an_old_link_end_on_v3(files):
 	site.hook("migrate.hang.9", "yes")
 	start(site)
 	site.wait_until(lambda: "migrate" in [r["step"] for r in records(site, "intent")], 60, "it migrates")
-	(site.home / "uploads/2/report2.pdf").write_text("another one")
+	(site.home / "uploads/2/report2.pdf").write_text("FILE 2 " * 200)  # of the same size
 	site.hook("migrate.hang.9", None)
-	rests(site, "same_files")
+	rests(site, "same_sum")
 	site.upgctl("abort", 1)
 	site.wait_for_state("aborted")
 	assert site.remote("n1", "curl", "-s", f"http://127.0.0.1:{site.web}/api/v3/site/ping")

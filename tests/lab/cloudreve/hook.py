@@ -5,6 +5,7 @@ Fault hooks: files HOME/fault/NAME, looked at when the thing happens; the conten
   migrate.crash   POINT: kill -9 of itself there: before-commit-N, after-commit-N, inside-3, inside-5, inside-8, state-write-N, completed
   migrate.fail.N  deadlock, or what it says when step N begins; it ends with 1
   migrate.hang.N  stands still there while the file is there
+  migrate.boot    a crash is the machine's: the unit is brought up again, if it is enabled
   migrate.delay   MS after each batch
   server.slow     MS before it listens · server.fail VERSION (3, 4): panics · server.stop hang: SIGTERM does nothing
   server.hold     keeps a connection to its database · server.version X: says so
@@ -13,6 +14,7 @@ Fault hooks: files HOME/fault/NAME, looked at when the thing happens; the conten
 import os
 import pathlib
 import signal
+import subprocess
 import threading
 
 home = pathlib.Path(".")  # the directory of the program; set by main
@@ -43,6 +45,8 @@ def crash(point):
 
 
 def die():
+	if word("migrate.boot"):
+		subprocess.run(["systemctl", "boot"], check=True)
 	os.kill(os.getpid(), signal.SIGKILL)
 
 

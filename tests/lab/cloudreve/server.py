@@ -6,6 +6,7 @@ import json
 import signal
 import socketserver
 import threading
+import time
 import urllib.parse
 
 import hook
@@ -13,6 +14,7 @@ import schema
 from conf import log, number_of, panic
 from maria import MariaError
 
+POOL_SECONDS = 30
 GONE = {"code": 404, "msg": "Share link is not available", "data": None}
 
 
@@ -21,6 +23,17 @@ class V3:
 
 	def __init__(self, version, conf):
 		self.version, self.conf = version, conf
+		self.lock, self.idle, self.since = threading.Lock(), None, 0
+
+	def give_back(self, db):
+		"""The pool: one connection stays for up to POOL_SECONDS."""
+		with self.lock:
+			is_old = self.idle is None or time.monotonic() > self.since + POOL_SECONDS
+			rest = self.idle if is_old else db
+			if is_old:
+				self.idle, self.since = db, time.monotonic()
+		if rest:
+			rest.close()
 
 	def open(self):
 		db = self.conf.connect()
@@ -105,7 +118,7 @@ def handler_of(app):
 				self.say(500, {"code": 500, "msg": str(e)})
 			finally:
 				if db:
-					db.close()
+					app.give_back(db)
 
 		def route(self, db, path):
 			if path == f"{app.api}/site/ping":

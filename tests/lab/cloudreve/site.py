@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import templates
 from sites import GLOBAL, MariaDB, Site
 from visitors import page
 
@@ -58,6 +59,7 @@ class Cloudreve(Site):
 		self.db = MariaDB(self).start()
 		self.db.sql("CREATE USER cloudreve@'%' IDENTIFIED BY 'cloudreve'; GRANT ALL ON v3.* TO cloudreve@'%'; GRANT ALL ON v4.* TO cloudreve@'%';"
 			"CREATE DATABASE v3 CHARACTER SET utf8mb4; CREATE DATABASE v4 CHARACTER SET utf8mb4")
+		self.grant(self.db)
 		for name in ("data", "fault"):
 			(self.home / name).mkdir(parents=True)
 		self.write_v3_conf()
@@ -72,16 +74,35 @@ class Cloudreve(Site):
 		self.remote("n1", "systemctl", "start", "cloudreve")
 		self.wait_until(lambda: self.servers_of("lb", "be_files")["n1"]["status"] == "UP", 20, "the balancer sees it UP")
 		self.node("n1").columns.update(home=self.home, url=f"http://127.0.0.1:{self.app}")
-		self.write_conf(databases={"v3": self.db, "v4": self.db}, balancers={"main": ("be_files", ("lb",))}, values={
-			"to": "4.0.0", "v3_db": "v3", "v4_db": "v4", "prefix": "cd_", "admin_cnf": self.db.root_cnf, "backup_dir": self.dir / "backup",
+		self.lead_to()
+
+	def grant(self, db):
+		"""The accounts of upgd as the guide has them, and nothing more."""
+		db.sql(f"CREATE USER admin@'%' IDENTIFIED BY '{self.mark}'; GRANT SELECT, SHOW VIEW, TRIGGER ON v3.* TO admin@'%'; GRANT CREATE, DROP ON v4.* TO admin@'%';"
+			+ "".join(f"REVOKE SELECT ON *.* FROM upgd@'{host}'; GRANT SELECT ON v3.* TO upgd@'{host}'; GRANT SELECT ON v4.* TO upgd@'{host}';" for host in ("%", "localhost")))
+		self.private(f"cnf/{db.name}-admin.cnf", templates.option_file(host="127.0.0.1", port=db.port, user="admin", password=self.mark))
+
+	def lead_to(self, **databases):
+		"""upgd.conf, with some of the databases v3, v4 and admin another server's."""
+		server = {"v3": self.db, "v4": self.db, "admin": self.db, **databases}
+		self.write_conf(databases={"v3": server["v3"], "v4": server["v4"]}, balancers={"main": ("be_files", ("lb",))}, values={
+			"to": "4.0.0", "v3_db": "v3", "v4_db": "v4", "prefix": "cd_", "admin_cnf": self.dir / f"cnf/{server['admin'].name}-admin.cnf", "backup_dir": self.dir / "backup",
 			"site": f"http://127.0.0.1:{self.web}", "haproxy_cfg": self.dir / "lb/lb.cfg", "samples": ",".join(self.public["links"]),
 			**{f"share_{i}": key for i, key in enumerate(self.public["shares"], 1)}, "drain": "5s", "stop": "20s", "stall": "30s", "steady": "1s", **self.values})
+
+	def copy(self):
+		"""Another server with what the first one has."""
+		other = MariaDB(self, "db2").start()
+		dump = self.procs.run(["mysqldump", f"--defaults-file={self.db.root_cnf}", "--databases", "v3", "v4"])
+		other.sql(dump)
+		self.grant(other)
+		return other
 
 	def write_v3_conf(self, salt=SALT, name="v3"):
 		(self.home / "conf.ini").write_text(CONF.format(app=self.app, port=self.db.port, system=f"HashIDSalt = {salt}", name=name, charset="utf8mb4", more="TablePrefix = cd_"))
 
-	def write_v4_conf(self, name="v4", charset="utf8mb4", more=""):
-		(self.home / "data/conf.ini").write_text(CONF.format(app=self.app, port=self.db.port, system="", name=name, charset=charset, more=more))
+	def write_v4_conf(self, name="v4", charset="utf8mb4", more="", port=None):
+		(self.home / "data/conf.ini").write_text(CONF.format(app=self.app, port=port or self.db.port, system="", name=name, charset=charset, more=more))
 
 	def write_balancer(self, has_page=True):
 		(self.dir / "lb/503.http").write_text("HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nmaintenance\r\n")

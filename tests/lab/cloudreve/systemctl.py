@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""systemctl for one unit, HOME/cloudreve, as far as a rollout needs it: start (Type=simple: at once), stop (SIGKILL after 90 s), kill, show."""
+"""systemctl for one unit, HOME/cloudreve, as far as a rollout needs it: start (Type=simple: at once), stop (SIGKILL after 90 s), kill, show, enable, disable; and boot, what a machine does with it that comes up."""
 
 import os
 import pathlib
@@ -10,6 +10,7 @@ import time
 
 NODE = pathlib.Path(os.environ["LAB_NODE_DIR"])
 PID = NODE / "service.pid"  # there while it should run
+OFF = NODE / "service.disabled"
 STOP_SECONDS = 90
 
 
@@ -52,10 +53,28 @@ def kill():
 	return 0
 
 
+def enable():
+	OFF.unlink(missing_ok=True)
+	return 0
+
+
+def disable():
+	OFF.touch()
+	return 0
+
+
+def boot():
+	(NODE / "booted").write_text("disabled" if OFF.exists() else "enabled")
+	return 0 if OFF.exists() else start()
+
+
 def show():
+	if "--property=UnitFileState" in sys.argv:
+		print("disabled" if OFF.exists() else "enabled")
+		return 0
 	print("active" if alive() else "failed" if PID.exists() else "inactive")
 	return 0
 
 
 if __name__ == "__main__":
-	sys.exit({"start": start, "stop": stop, "kill": kill, "show": show}[sys.argv[1]]())
+	sys.exit({"start": start, "stop": stop, "kill": kill, "show": show, "enable": enable, "disable": disable, "boot": boot}[sys.argv[1]]())
