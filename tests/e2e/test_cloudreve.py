@@ -134,7 +134,7 @@ def test_every_option_file_leads_to_the_server_that_v3_uses(files):
 	assert found(v3=other, v4=other, admin=other) == set()  # a copy is as good, but V3 is not there
 	user = site.user()
 	start(site)
-	site.wait_until(lambda: "seen: V3 is connected" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says why")
+	site.wait_until(lambda: "V3 is connected to the server" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says why")
 	assert user.words() == ["3.8.3"]
 
 
