@@ -51,6 +51,7 @@ def test_from_32_to_43_in_one_go(make_lab):
 	assert [w for w in server.words() if w != "cut"] == [OLD.format("3.2.3"), NEW], server.told()
 	assert list(site.units("migrate")) == ["migrate/OMERO4__0", "migrate/OMERO4.1__0", "migrate/OMERO4.2__0", "migrate/OMERO4.3__0"]
 	dump = site.dir / "backup/omero-1.dump"
+	assert dump.stat().st_mode & 0o077 == 0
 	assert hashlib.sha256(dump.read_bytes()).hexdigest() in captured(site, "sum")
 	old, new = site.home / "omero_dist_old", site.home / "omero_dist"
 	assert (old / "VERSION").read_text() == "3.2.3\n" and not (site.home / "omero_dist_new").exists()
@@ -98,10 +99,10 @@ def test_check_names_every_problem_at_once(make_lab):
 	site.omero("admin", "stop")
 	site.start_upgd()
 	found = site.upgctl("check", "--set", "to=4.3.3", codes=(1, 2, 3, 4, 5, 6))
-	for probe in ("finished", "answers", "gate", "clean", "raises", "new_there", "none_left", "is_up", "web_up"):
+	for probe in ("finished", "in_use", "answers", "gate", "clean", "raises", "new_there", "none_left", "is_up", "web_up"):
 		at = [n for n, line in enumerate(found.splitlines()) if f" {probe}:" in line]
 		assert len(at) == 1 and found.splitlines()[at[0] + 1].strip().startswith("mend:"), f"{probe}\n{found}"
-	assert found.count("error ") == 9, found
+	assert found.count("error ") == 10, found
 
 
 @pytest.mark.long
@@ -139,12 +140,20 @@ def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
 	assert site.pg.value("SELECT count(*) FROM logicalchannel WHERE excitationwave IS NULL OR emissionwave IS NULL", "omero") == "2"
 
 
+def made(site):
+	"""What of a database is not in its dump."""
+	return site.pg.sql("SELECT pg_get_userbyid(datdba), datcollate, datctype, ARRAY(SELECT unnest(datacl)::text ORDER BY 1), "
+		"(SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) FROM pg_database d WHERE datname = 'omero'")
+
+
 def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
 	"""Three of four scripts have committed: the dump comes back under the database's name, what was half done is kept, and retry begins anew."""
 	site = spoiled(make_lab, "index", old="3.2.3")
+	before = made(site)
 	told = site.wait_back("migrate/OMERO4.3__0")
 	assert "objectivesettings_check" in told, told
 	serves(site, "3.2.3", "OMERO3A__11")
+	assert made(site) == before
 	kept = [d for d in site.databases() if d != "omero"]
 	assert len(kept) == 1 and kept[0].startswith("omero_failed_") and site.dbpatch(kept[0]) == "OMERO4.2__0", site.databases()
 	site.pg.sql("UPDATE objectivesettings SET refractiveindex = 1.33 WHERE id = 5", "omero")
@@ -260,3 +269,43 @@ def test_upgd_killed_while_the_dump_comes_back(make_lab):
 	site.wait_back("migrate/OMERO4.3__0")
 	serves(site, "4.0.2", "OMERO4__0")
 	assert len(site.databases()) == 2, site.databases()
+
+
+@pytest.mark.long
+def test_a_stranger_in_the_database_brings_the_old_service_back(make_lab):
+	"""Of another account: what he does, one who is no superuser does not see."""
+	site = begin(make_lab)
+	site.start_visitors()
+	with subprocess.Popen([site.pg.bin / "psql", "-Xq", "-d", "omero"], env={**site.procs.env, **site.pg.env, "PGAPPNAME": "report"}, stdin=subprocess.PIPE, text=True) as psql:
+		site.wait_until(lambda: site.pg.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'report'") == "1", 20, "he is in")
+		site.upgctl(*START)
+		told = site.wait_back("down/n1")
+		psql.stdin.close()
+	assert "no_clients" in told and "report" in told, told
+	serves(site, "4.1.1", "OMERO4.1__0")
+	assert not (site.dir / "backup/omero-1.dump").exists()
+
+
+def test_what_fails_while_everybody_is_out_brings_the_old_service_back(make_lab):
+	site, session = on_the_way(make_lab)
+	(site.home / "omero_dist_new/etc/grid").rename(site.home / "grid")
+	session.leave()
+	site.wait_back("swap/n1")
+	serves(site, "4.1.1", "OMERO4.1__0")
+	assert site.databases() == ["omero"]
+	(site.home / "grid").rename(site.home / "omero_dist_new/etc/grid")
+	site.upgctl("retry", "swap/n1")
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+
+
+@pytest.mark.long
+def test_two_hundred_thousand_images(make_lab):
+	"""There and, with three scripts committed, back, and there: none is lost."""
+	site = spoiled(make_lab, "index", old="3.2.3", images=200000)
+	site.wait_until(lambda: "is back on the old version, and rests" in site.upgctl("status", codes=None), 400, "it is back")
+	serves(site, "3.2.3", "OMERO3A__11")
+	site.pg.sql("UPDATE objectivesettings SET refractiveindex = 1.33 WHERE id = 5", "omero")
+	site.upgctl("retry", "migrate/OMERO4.3__0")
+	site.wait_for_state("done", seconds=400)
+	serves(site, "4.3.3", "OMERO4.3__0")

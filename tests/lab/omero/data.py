@@ -47,10 +47,14 @@ DIRTY = {
 
 
 def create(pg, database, level, images=400, dirty=()):
-	pg.sql(f'CREATE DATABASE "{database}"')
-	pg.sql(BASE.replace("{images}", str(images)), database)
+	"""By an account that is no superuser, in a database that differs from what is made without a word."""
+	pg.sql("CREATE ROLE omero LOGIN CREATEDB; CREATE ROLE reader LOGIN")
+	pg.sql(f"""CREATE DATABASE "{database}" OWNER omero TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'""")
+	pg.sql(f"""ALTER DATABASE "{database}" SET work_mem TO '5MB'; ALTER DATABASE "{database}" SET search_path TO "$user", public;
+		REVOKE ALL ON DATABASE "{database}" FROM PUBLIC; GRANT CONNECT ON DATABASE "{database}" TO reader""")
+	pg.sql("SET SESSION AUTHORIZATION omero;" + BASE.replace("{images}", str(images)), database)
 	for before, after in zip(LEVELS, LEVELS[1:LEVELS.index(level) + 1]):
 		script = SQL / after / f"{before}.sql"
-		pg.lab.procs.run(["sh", "-c", 'cd "$0" && exec "$@"', script.parent, pg.bin / "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", script.name], env=pg.env)
+		pg.lab.procs.run(["sh", "-c", 'cd "$0" && exec "$@"', script.parent, pg.bin / "psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", script.name], env={**pg.env, "PGUSER": "omero"})
 	for name in dirty:
 		pg.sql(DIRTY[name], database)

@@ -60,7 +60,7 @@ class Dist:
 	def psql(self, *args, **more):
 		c = self.config()
 		env = dict(os.environ, PGHOST=c["omero.db.host"], PGPORT=c["omero.db.port"], PGUSER=c["omero.db.user"], PGAPPNAME="OMERO.server", PGOPTIONS="")
-		return subprocess.Popen(["psql", "-XAtq", "-d", c["omero.db.name"], *args], env=env, text=True, **more)  # pylint: disable=consider-using-with
+		return subprocess.Popen(["psql", "-XAtq", "-d", c.get("omero.db.name", "omero"), *args], env=env, text=True, **more)  # pylint: disable=consider-using-with
 
 	def ask(self, query):
 		with self.psql("-c", query, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL) as p:
@@ -255,7 +255,8 @@ def config_get(dist, args):
 	names = [a for a in args if not a.startswith("-")]
 	values = dist.config()
 	if names:
-		print(values.get(names[0], ""))
+		if names[0] in values:
+			print(values[names[0]])
 		return
 	for name, value in sorted(values.items()):
 		print(f"{name}={'********' if name.endswith('.pass') and '--show-password' not in args else value}")

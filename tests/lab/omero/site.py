@@ -72,7 +72,7 @@ class Omero(Site):
 		for words in (("admin", "start"), ("web", "syncmedia"), ("web", "start")):
 			self.omero(*words)
 		self.wait_until(self.is_let_in, 20, "HAProxy sees both up")
-		pg = f"host=127.0.0.1 port={self.pg.port} user=postgres"
+		pg = f"host=127.0.0.1 port={self.pg.port} user=omero"
 		self.write_conf(values={"pg": pg, "home": self.home, "backup_dir": f"{self.dir}/backup", "sql": self.dir / "sql", "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
 			"web": f"http://127.0.0.1:{self.web}/", "drain": "1s", **self.values},
 			balancers={"server": ("be_server", ["lb"]), "web": ("be_web", ["lb"])})
@@ -94,7 +94,7 @@ class Omero(Site):
 		(dist / "VERSION").write_text(version + "\n")
 		(dist / "bin/omero").write_text(f'#!/bin/sh\nexec {sys.executable} {HERE}/omero.py "${{0%/bin/omero}}" "$@"\n')
 		os.chmod(dist / "bin/omero", 0o755)
-		values = {"omero.db.host": "127.0.0.1", "omero.db.port": self.pg.port, "omero.db.user": "postgres", "omero.db.name": "omero", "omero.db.pass": "secret",
+		values = {"omero.db.host": "127.0.0.1", "omero.db.port": self.pg.port, "omero.db.user": "omero", "omero.db.pass": "secret",
 			"omero.ports.ssl": self.server, "omero.web.application_server.port": self.web}
 		rows = "".join(f'<property name="{k}" value="{v}"/>' for k, v in values.items())
 		(dist / "etc/grid/config.xml").write_text(f'<icegrid><properties id="default">{rows}</properties></icegrid>\n')

@@ -20,6 +20,7 @@ INSERT INTO dbpatch (currentversion, currentpatch, previousversion, previouspatc
 ALTER TABLE annotation ADD COLUMN ns varchar(255);
 UPDATE annotation SET ns = 'openmicroscopy.org/omero/old' WHERE ns IS NULL;
 ALTER TABLE pixels ADD COLUMN bytes bigint;
+CREATE TABLE roi (id bigint PRIMARY KEY, image bigint REFERENCES image, group_id bigint REFERENCES experimentergroup);
 UPDATE pixels SET bytes = 2::bigint * sizex * sizey * greatest(sizez, 1);
 
 UPDATE dbpatch SET message = 'Database updated.', finished = clock_timestamp() WHERE currentversion = 'OMERO4.1' AND currentpatch = 0;

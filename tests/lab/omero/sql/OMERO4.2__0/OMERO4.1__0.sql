@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: MIT
 -- 4.1 to 4.2, reduced: permissions belong to groups from now on. Data that two groups share, or that a user owns who has left its group, or that others may
 -- see, is for a person to decide: ACTION is ABORT, and what is found is told. The report is beside this file, found from its directory only.
-\set ACTION ABORT
+\set ACTION '''ABORT'''
 BEGIN;
 
 CREATE OR REPLACE FUNCTION omero_assert_db_version(version varchar, patch int) RETURNS void AS $$
@@ -20,8 +20,6 @@ DROP FUNCTION omero_assert_db_version(varchar, int);
 INSERT INTO dbpatch (currentversion, currentpatch, previousversion, previouspatch) VALUES ('OMERO4.2', 0, 'OMERO4.1', 0);
 
 \i omero-4.1-permissions-report.sql
-SELECT omero_41_check(:'ACTION');
-DROP FUNCTION omero_41_check(text);
 
 DO $$
 DECLARE
