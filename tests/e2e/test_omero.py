@@ -143,7 +143,7 @@ def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
 def made(site):
 	"""What of a database is not in its dump."""
 	return site.pg.sql("SELECT pg_get_userbyid(datdba), datcollate, datctype, ARRAY(SELECT unnest(datacl)::text ORDER BY 1), "
-		"(SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0) FROM pg_database d WHERE datname = 'omero'")
+		"ARRAY(SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0 ORDER BY 1) FROM pg_database d WHERE datname = 'omero'")
 
 
 def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
