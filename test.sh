@@ -154,7 +154,7 @@ suite lab 900 -n 2 tests/lab
 export UPGD_BUILD_FAILPOINTS="$top/build-failpoints"
 build build-failpoints "$UPGD_BUILD_FAILPOINTS" -Dfailpoints=true -Dwerror=true
 # Two labs at a time: a test mostly waits.
-suite e2e "$([ -n "$all" ] && echo 14400 || echo 2100)" -n 2 tests/e2e
+suite e2e "$([ -n "$all" ] && echo 14400 || echo 2700)" -n 2 tests/e2e
 [ -z "$all" ] || sanitized
 [ -z "$all" ] || program mutants 5400 nice /usr/bin/python3 "$top/tests/mutants/run" # half an hour
 [ -z "$all" ] || program demo 1500 "$top/demo.sh"

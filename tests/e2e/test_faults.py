@@ -14,7 +14,7 @@ import time
 import pytest
 
 from procs import marked
-from test_rollout import START, TASK, all_is_new, hold, nobody_failed, records, schemata, servers, tenants, unit_is
+from test_rollout import START, TASK, all_is_new, hold, nobody_failed, pending, records, schemata, servers, tenants, unit_is
 
 FIRST = "oxdatabase_3"  # the largest: the canary of `migrate`
 LOG = "log/upgd.log"
@@ -159,14 +159,14 @@ def test_the_tool_and_then_the_supervisor_are_killed_in_their_windows(small):
 	first = next_update(lab, ())
 	os.kill(tool_pid(lab, first), signal.SIGKILL)
 	stands(lab, first, "signal 9")
-	wait_unlocked(lab, first)
+	wait_updated(lab, first)
 	lab.upgctl("retry", f"migrate/{first}")
 	second = next_update(lab, {first})
 	supervisor = parent_of(tool_pid(lab, second))
 	assert b"supervise" in command_of(supervisor)
 	os.kill(supervisor, signal.SIGKILL)
 	stands(lab, second, "lost")
-	wait_unlocked(lab, second)
+	wait_updated(lab, second)
 	lab.fault(f"task.any.{TASK}", None)
 	lab.upgctl("retry", f"migrate/{second}")
 	reaches_done(lab)
@@ -192,8 +192,9 @@ def is_locked(lab, schema):
 	return lab.sql(f"SELECT taskName FROM {schema}.updateTask WHERE taskName IN ('LOCKED', 'BACKGROUND')", server_of(lab, schema)) != []
 
 
-def wait_unlocked(lab, schema):
-	lab.wait_until(lambda: not is_locked(lab, schema), 60, f"{schema} is not locked")
+def wait_updated(lab, schema):
+	"""Between its two phases nothing is locked for a moment: the background tasks are still to come."""
+	lab.wait_until(lambda: not pending(lab, schema) and not is_locked(lab, schema), 60, f"{schema} is updated")
 
 
 def test_the_new_node_dies_in_the_middle_of_an_update(small):
