@@ -323,7 +323,7 @@ static bool set_lost(struct eye *eye, struct rollout *r, const char *why)
 
 static void new_row(struct eye *eye, struct rollout *r, const struct sql_result *result, size_t i, const struct look_row *look)
 {
-	if (r->state != ROLLOUT_RUNNING)
+	if (r->state == ROLLOUT_PLANNING || rollout_is_over(r))
 		return;
 	uint32_t n_rows = r->n_rows;
 	char *columns = look_sql_columns(&r->profile->sets[eye->index], result, i);
@@ -372,7 +372,6 @@ static bool read_rows(struct eye *eye, struct rollout *r, const struct sql_resul
 	bool *seen = memory_need(calloc(planned + 1, sizeof(bool)));
 	bool *news = memory_need(calloc(result->n_rows + 1, sizeof(bool)));
 	eye->changed = r->facts.rows_at[eye->index] == 0;
-	r->facts.rows_at[eye->index] = eye->began;
 	eye->error[0] = '\0';
 	for (size_t i = 0; i < result->n_rows; i++) {
 		(void)!look_row(config, set, &eye->classes, result, i, &look, &fail);
@@ -394,6 +393,7 @@ static bool read_rows(struct eye *eye, struct rollout *r, const struct sql_resul
 		(void)!look_row(config, set, &eye->classes, result, i, &look, &fail);
 		new_row(eye, r, result, i, &look);
 	}
+	r->facts.rows_at[eye->index] = eye->began; /* not before: who joins is decided about, and what waits for this look counts all */
 	free(seen);
 	free(news);
 	return eye->changed;

@@ -48,7 +48,7 @@ static void on_facts(struct rollout *r, struct out *out)
 
 static void on_new_row(struct rollout *r, struct out *out, const struct event *ev)
 {
-	if (rollout_is_over(r) || (int)ev->row == r->profile->set_node || r->state == ROLLOUT_ABORTING)
+	if (rollout_is_over(r) || (int)ev->row == r->profile->set_node)
 		return;
 	struct record *rec = out_record(r, out, RECORD_ROW, r->n_rows);
 	rec->step = (uint16_t)ev->row;

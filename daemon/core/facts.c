@@ -122,6 +122,7 @@ static bool count_nodes(const struct rollout *r, uint8_t class_, bool capacity, 
 	return true;
 }
 
+/* Of no unit: what must be so for an undo. Who is disabled now may be enabled at any time, by a person's hand, and must not meet what is undone. */
 static bool count_tenants(const struct rollout *r, uint8_t class_, bool rows, uint32_t candidate, bool over_one, int64_t *out)
 {
 	int set = r->profile->set_tenants;
@@ -140,7 +141,7 @@ static bool count_tenants(const struct rollout *r, uint8_t class_, bool rows, ui
 		else if (row_moves(r, i, candidate, over_one))
 			*out += rows ? 1 : r->rows[i].weight;
 		else if (fact->class_ == class_ || (class_ <= CLASS_NEW && fact->class_ > CLASS_NEW))
-			*out += rows ? fact->class_ == class_ : fact->tenants;
+			*out += rows ? fact->class_ == class_ : candidate == RECORD_NO_UNIT && fact->weight > fact->tenants ? fact->weight : fact->tenants;
 	}
 	return true;
 }

@@ -93,7 +93,9 @@ void fence_unit(struct rollout *r, struct out *out, uint32_t unit, const char *a
 	const struct unit *u = &r->units[unit];
 	uint8_t balancer = (uint8_t)rollout_stage(r, u)->fence;
 	const char *node = r->rows[u->row].name, *name = r->profile->balancers[balancer];
-	bool ours = (u->flags & UNIT_FENCE) != 0;
+	/* What upgd has just let in may be seen so at the next look only; what a person takes out again is contested by then. */
+	const struct want *want = &r->wants[balancer][r->rows[u->row].rank];
+	bool ours = (u->flags & UNIT_FENCE) != 0 || (want->state == SERVER_READY && !want->contested);
 	bool theirs = !ours && r->facts.servers[balancer][r->rows[u->row].rank].state != SERVER_READY;
 	struct record *rec = out_record(r, out, RECORD_UNIT, unit);
 	rec->code = UNIT_FENCED;

@@ -204,7 +204,7 @@ static void begin(struct rehearsal *s, const struct rehearse_row *rows, size_t n
 	put(s, out_record(r, &s->out, RECORD_PLANNED, RECORD_NO_UNIT));
 	rollout_recovered(r);
 	for (uint32_t i = 0; i < r->n_rows; i++)
-		r->facts.rows[i] = (struct fact_row){ .class_ = r->rows[i].class_, .known = true, .up = true, .tenants = r->rows[i].weight };
+		r->facts.rows[i] = (struct fact_row){ .class_ = r->rows[i].class_, .known = true, .up = true, .tenants = r->rows[i].weight, .weight = r->rows[i].weight };
 	for (uint32_t i = 0; i < r->n_rows; i++) /* the first balancer serves the old fleet; what is aside serves nobody */
 		for (size_t b = 0; b < r->profile->n_balancers && r->rows[i].set == r->profile->set_node; b++) {
 			bool serves = (b == 0) == (r->rows[i].class_ != CLASS_NEW) && !r->rows[i].aside;
