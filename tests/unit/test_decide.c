@@ -364,6 +364,43 @@ static void a_parked_node_carries_nobody(void **state)
 	assert_int_equal(facts_place(r, CLASS_OLD, 0), 0); /* tools run there all the same */
 }
 
+/* Made while it is aborted: its tenants count for what an undo must not be done under. So do those that are disabled at the moment. */
+static void who_comes_during_an_abort_counts(void **state)
+{
+	(void)state;
+	static struct set sets[] = { { .name = (char *)(uintptr_t)"cluster" }, { .name = (char *)(uintptr_t)"schema", .from = SET_SQL } };
+	static const struct profile fleet = { .set_node = -1, .set_tenants = 1, .sets = sets, .n_sets = 2, .stages = &stage, .n_stages = 1 };
+	static const struct floor nobody = { .what = { .kind = COUNTER_TENANTS, .index = CLASS_NEW }, .bound = { .kind = COUNTER_CONST }, .is_max = true };
+	steps[0] = run_step("redirect");
+	steps[0].has_undo = true;
+	steps[0].undo_while[0] = nobody;
+	steps[0].n_undo_while = 1;
+	steps[1] = run_step("next");
+	stage.n_steps = 2;
+	now = 1000;
+	r = rollout_new(&fleet, 1);
+	put((struct record){ .kind = RECORD_START, .unit = RECORD_NO_UNIT });
+	put((struct record){ .kind = RECORD_ROW, .unit = 0, .text = "name=cluster\n" });
+	put((struct record){ .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT });
+	rollout_recovered(r);
+	tell((struct event){ .kind = EVENT_TICK });
+	answer(EVENT_ACTED, RESULT_OK);
+	answer(EVENT_VERIFIED, RESULT_OK);
+	assert_int_equal(r->units[0].step, 1);
+	command(COMMAND_ABORT, 0);
+	assert_int_equal(r->state, ROLLOUT_ABORTING);
+	tell((struct event){ .kind = EVENT_NEW_ROW, .row = 1, .class_ = CLASS_NEW, .value = 7, .text = "name=ox_9\n" });
+	assert_int_equal(r->n_rows, 2);
+	answer(EVENT_ACTED, RESULT_FAILED);
+	for (int looks = 0; looks < 5 && !rollout_is_over(r); looks++) {
+		r->facts.rows[1] = (struct fact_row){ .class_ = CLASS_NEW, .known = true, .up = true, .weight = 7 };
+		r->facts.rows_at[1] = now += 500;
+		tell((struct event){ .kind = EVENT_FACTS });
+	}
+	assert_int_equal(r->units[0].flags & UNIT_STAYS, UNIT_STAYS);
+	assert_int_equal(r->state, ROLLOUT_ABORTED);
+}
+
 /* Each comes after all before it, and has nothing to do: that is found out once for each, not once for each way to it. */
 static void many_stages_without_work_cost_no_time(void **state)
 {
@@ -403,6 +440,7 @@ int main(void)
 		cmocka_unit_test_teardown(all_that_are_as_before_are_opened_again, teardown),
 		cmocka_unit_test_teardown(what_has_become_mixed_only_goes_forward, teardown),
 		cmocka_unit_test_teardown(a_parked_node_carries_nobody, teardown),
+		cmocka_unit_test_teardown(who_comes_during_an_abort_counts, teardown),
 		cmocka_unit_test_teardown(many_stages_without_work_cost_no_time, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
