@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """OMERO, by conf/profiles/omero.conf: real PostgreSQL and HAProxy, a stand-in of bin/omero, SQL scripts of the shape that OMERO's have."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -44,13 +45,15 @@ def serves(site, version, level, level_of="omero"):
 def test_from_32_to_43_in_one_go(make_lab):
 	"""Four scripts; users see the old one, the page, the new one, and nothing else; the dump is whole and its checksum in the journal."""
 	site = begin(make_lab, old="3.2.3")
+	dump = site.dir / "backup/omero-1.dump"
+	dump.write_text("of an earlier time")
 	web, server = site.start_visitors()
 	site.upgctl(*START, "--wait", seconds=120)
 	serves(site, "4.3.3", "OMERO4.3__0")
 	assert web.words() == ["3.2.3", "maintenance", "4.3.3"], web.told()
 	assert [w for w in server.words() if w != "cut"] == [OLD.format("3.2.3"), NEW], server.told()
 	assert list(site.units("migrate")) == ["migrate/OMERO4__0", "migrate/OMERO4.1__0", "migrate/OMERO4.2__0", "migrate/OMERO4.3__0"]
-	dump = site.dir / "backup/omero-1.dump"
+	assert dump.with_suffix(".dump.earlier").read_text() == "of an earlier time"
 	assert dump.stat().st_mode & 0o077 == 0
 	assert hashlib.sha256(dump.read_bytes()).hexdigest() in captured(site, "sum")
 	old, new = site.home / "omero_dist_old", site.home / "omero_dist"
@@ -92,17 +95,62 @@ def spoiled(make_lab, *dirty, **options):
 def test_check_names_every_problem_at_once(make_lab):
 	"""Each with what to do about it, and nothing is touched."""
 	site = make_lab(Omero, dirty=("groups", "removed", "sizez", "unfinished"), errorfile=False, values={"db": "omero", "web": "http://127.0.0.1:1/"})
+	site.pg.sql("CREATE FUNCTION old() RETURNS int LANGUAGE sql AS 'SELECT 1'", "omero")
+	site.omero("config", "set", "omero.db.name", "other")
 	(site.home / "omero_dist_old").mkdir()
 	(site.home / "omero_dist_new/VERSION").write_text("4.2.0\n")
 	script = site.dir / "sql/OMERO4.3__0/OMERO4.2__0.sql"
-	script.write_text(script.read_text() + "\n-- RAISE EXCEPTION '%%', txt\n")
+	script.write_text(script.read_text() + "\n-- RAISE EXCEPTION ''%%'', txt\n")
 	site.omero("admin", "stop")
 	site.start_upgd()
+	(site.dir / "bin/pg_restore").write_text("#!/bin/sh\necho 'pg_restore (PostgreSQL) 9.6.24'\n")
 	found = site.upgctl("check", "--set", "to=4.3.3", codes=(1, 2, 3, 4, 5, 6))
-	for probe in ("finished", "in_use", "answers", "gate", "clean", "raises", "new_there", "none_left", "is_up", "web_up"):
+	for probe in ("finished", "in_use", "answers", "gate", "clean", "raises", "new_there", "none_left", "is_up", "web_up", "db_name", "rights", "clients"):
 		at = [n for n, line in enumerate(found.splitlines()) if f" {probe}:" in line]
 		assert len(at) == 1 and found.splitlines()[at[0] + 1].strip().startswith("mend:"), f"{probe}\n{found}"
-	assert found.count("error ") == 10, found
+	assert found.count("error ") == 13, found
+	assert "Your database has data which is incompatible with 4.2" in found, found
+
+
+@pytest.mark.parametrize("old, dirty, edge, what", [("4.2.2", "humidity", "OMERO4.3__0", "imagingenvironment: 1 rows where"),
+	pytest.param("3.2.3", "category", "OMERO4__0", "category: 1 rows where", marks=pytest.mark.long)])
+def test_what_a_script_refuses_is_told_while_users_work(make_lab, old, dirty, edge, what):
+	site = begin(make_lab, old=old, dirty=(dirty,))
+	web, _ = site.start_visitors()
+	assert what in site.upgctl("check", "--set", "to=4.3.3", codes=(1, 2, 3, 4, 5, 6))
+	site.upgctl(*START)
+	site.wait_until(lambda: site.units()[f"ask/{edge}"]["state"] == "failed", 60, "it asks")
+	assert what in site.upgctl("explain", f"ask/{edge}") and web.words() == [old], web.told()
+
+
+def test_what_could_not_be_brought_back_stops_nobody(make_lab):
+	"""The way back is rehearsed while users work: what only a superuser may make, this account could not."""
+	site = begin(make_lab)
+	web, _ = site.start_visitors()
+	assert "options:" in site.upgctl("check", "--set", "to=4.3.3", "--set", "pgoptions=-c no_such_setting=1", codes=(1, 2, 3, 4, 5, 6))
+	site.pg.sql("CREATE FUNCTION old(int) RETURNS int LANGUAGE internal AS 'int4abs'; ALTER FUNCTION old(int) OWNER TO omero", "omero")
+	site.upgctl(*START)
+	unit = "rehearse/cluster"
+	site.wait_until(lambda: site.units()[unit]["state"] == "failed", 60, "it is rehearsed")
+	assert "permission denied for language internal" in site.upgctl("explain", unit)
+	assert web.words() == ["4.1.1"], web.told()
+	site.pg.sql("DROP FUNCTION old(int)", "omero")
+	site.upgctl("retry", unit)
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+	assert site.databases() == ["omero"]
+
+
+@pytest.mark.long
+def test_nobody_is_sent_away_where_the_web_is_down_already(make_lab):
+	"""Nobody asked `check`; what is down before could not be told from what does not come back."""
+	site = begin(make_lab)
+	site.omero("web", "stop")
+	site.upgctl(*START)
+	site.wait_until(lambda: site.units()["down/n1"]["state"] == "failed", 90, "it looks")
+	assert "web_up" in site.upgctl("explain", "down/n1")
+	site.omero("admin", "status")
+	assert {s["admin"] for s in site.servers_of("lb", "be_server").values()} == {"ready"}, site.servers_of("lb", "be_server")
 
 
 @pytest.mark.long
@@ -143,7 +191,7 @@ def test_what_the_data_fix_mends_is_mended_on_the_way(make_lab):
 def made(site):
 	"""What of a database is not in its dump."""
 	return site.pg.sql("SELECT pg_get_userbyid(datdba), datcollate, datctype, ARRAY(SELECT unnest(datacl)::text ORDER BY 1), "
-		"ARRAY(SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0 ORDER BY 1) FROM pg_database d WHERE datname = 'omero'")
+		"(SELECT spcname FROM pg_tablespace t WHERE t.oid = dattablespace), ARRAY(SELECT unnest(setconfig) FROM pg_db_role_setting WHERE setdatabase = d.oid AND setrole = 0 ORDER BY 1) FROM pg_database d WHERE datname = 'omero'")
 
 
 def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
@@ -154,6 +202,7 @@ def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
 	assert "objectivesettings_check" in told, told
 	serves(site, "3.2.3", "OMERO3A__11")
 	assert made(site) == before
+	assert site.pg.value("SELECT reltuples::int FROM pg_class WHERE relname = 'image'", "omero") == "400"  # its statistics are not in the dump
 	kept = [d for d in site.databases() if d != "omero"]
 	assert len(kept) == 1 and kept[0].startswith("omero_failed_") and site.dbpatch(kept[0]) == "OMERO4.2__0", site.databases()
 	site.pg.sql("UPDATE objectivesettings SET refractiveindex = 1.33 WHERE id = 5", "omero")
@@ -271,17 +320,81 @@ def test_upgd_killed_while_the_dump_comes_back(make_lab):
 	assert len(site.databases()) == 2, site.databases()
 
 
+@contextlib.contextmanager
+def stranger(site):
+	with subprocess.Popen([site.pg.bin / "psql", "-Xq", "-d", "omero"], env={**site.procs.env, **site.pg.env, "PGAPPNAME": "report"}, stdin=subprocess.PIPE, text=True) as psql:
+		site.wait_until(lambda: site.pg.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'report'") == "1", 20, "he is in")
+		yield
+		psql.stdin.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("tool, words, stage, unit", [("pg_dump", "omero-1.dump", "save", "swap/n1"), ("psql", "OMERO4.1__0.sql", "migrate", "migrate/OMERO4.3__0")])
+def test_who_comes_into_the_database_later_is_seen(make_lab, tool, words, stage, unit):
+	"""As an OMERO.server does that a reboot began: while it is dumped, and between two scripts."""
+	site = begin(make_lab)
+	site.start_visitors()
+	site.fault(f"{tool}.words", words)
+	with open(site.dir / f"fault/{tool}.lock", "w") as held:
+		fcntl.flock(held, fcntl.LOCK_EX)
+		site.upgctl(*START)
+		site.wait_until(lambda: any(u.get("step") in ("dump", "script") for u in site.units(stage).values()), 90, "it waits for the lock")
+		someone = stranger(site)
+		someone.__enter__()  # pylint: disable=unnecessary-dunder-call
+	site.wait_until(lambda: site.units()[unit]["state"] == "failed", 120, "he is seen")
+	someone.__exit__(None, None, None)
+	site.wait_back(unit)
+	assert "report of postgres" in site.upgctl("explain", unit)
+	serves(site, "4.1.1", "OMERO4.1__0")
+
+
+@pytest.mark.long
+def test_a_web_that_does_not_end_brings_the_old_service_back(make_lab):
+	"""`web stop` says OK; the old web would have kept the port, and passed for the new one."""
+	site = begin(make_lab)
+	site.start_visitors()
+	site.fault("web", "stays", node="n1")
+	site.upgctl(*START)
+	assert "web_down" in site.wait_back("down/n1")
+	serves(site, "4.1.1", "OMERO4.1__0")
+
+
+@pytest.mark.long
+def test_postgresql_is_restarted_in_the_midst_of_a_script(make_lab):
+	"""What it was in the midst of is rolled back; it is waited for, and nothing goes back for that."""
+	site, session = on_the_way(make_lab)
+	lock = Lock(site, "pixels")
+	session.leave()
+	site.wait_until(lambda: blocked(site), 60, "a script waits for the lock")
+	site.pg.stop()
+	lock.psql.kill()
+	lock.psql.wait()
+	unit = "migrate/OMERO4.3__0"
+	site.wait_until(lambda: "Connection refused" in site.upgctl("explain", unit), 60, "the script is sent again")
+	site.pg.start()
+	site.wait_for_state("done")
+	serves(site, "4.3.3", "OMERO4.3__0")
+	assert site.visitors[0].words() == ["4.1.1", "maintenance", "4.3.3"], site.visitors[0].told()
+
+
+@pytest.mark.long
+def test_within_a_level_only_the_release_changes(make_lab):
+	site = begin(make_lab, old="4.3.1")
+	web, _ = site.start_visitors()
+	site.upgctl(*START, "--wait", seconds=120)
+	serves(site, "4.3.3", "OMERO4.3__0")
+	assert web.words() == ["4.3.1", "maintenance", "4.3.3"] and not site.units("migrate"), web.told()
+
+
 @pytest.mark.long
 def test_a_stranger_in_the_database_brings_the_old_service_back(make_lab):
 	"""Of another account: what he does, one who is no superuser does not see."""
 	site = begin(make_lab)
 	site.start_visitors()
-	with subprocess.Popen([site.pg.bin / "psql", "-Xq", "-d", "omero"], env={**site.procs.env, **site.pg.env, "PGAPPNAME": "report"}, stdin=subprocess.PIPE, text=True) as psql:
-		site.wait_until(lambda: site.pg.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'report'") == "1", 20, "he is in")
+	with stranger(site):
 		site.upgctl(*START)
 		told = site.wait_back("down/n1")
-		psql.stdin.close()
-	assert "no_clients" in told and "report" in told, told
+	assert "no_clients" in told and "report of postgres" in told, told
 	serves(site, "4.1.1", "OMERO4.1__0")
 	assert not (site.dir / "backup/omero-1.dump").exists()
 

@@ -17,7 +17,9 @@ CREATE TABLE image (id bigint PRIMARY KEY, name text NOT NULL, owner_id bigint R
 CREATE TABLE dataset (id bigint PRIMARY KEY, name text NOT NULL, owner_id bigint REFERENCES experimenter, group_id bigint REFERENCES experimentergroup);
 CREATE TABLE datasetimagelink (id bigint PRIMARY KEY, parent bigint REFERENCES dataset, child bigint REFERENCES image);
 CREATE TABLE pixels (id bigint PRIMARY KEY, image bigint REFERENCES image, sizex int, sizey int, sizez int, sizec int, sizet int);
-CREATE TABLE logicalchannel (id bigint PRIMARY KEY, pixels bigint REFERENCES pixels, excitationwave int, emissionwave int, shapes bigint);
+CREATE TABLE logicalchannel (id bigint PRIMARY KEY, pixels bigint REFERENCES pixels, excitationwave int, emissionwave int, shapes bigint, samplesperpixel int);
+CREATE TABLE imagingenvironment (id bigint PRIMARY KEY, humidity double precision, co2percent double precision);
+CREATE TABLE category (id bigint PRIMARY KEY, name text);
 CREATE TABLE objectivesettings (id bigint PRIMARY KEY, refractiveindex double precision);
 CREATE TABLE annotation (id bigint PRIMARY KEY, discriminator varchar(31) NOT NULL, textvalue text);
 INSERT INTO experimentergroup SELECT g, 'group ' || g FROM generate_series(1, 5) g;
@@ -41,6 +43,8 @@ DIRTY = {
 	"sizez": "UPDATE pixels SET sizez = 0 WHERE id IN (7, 8)",
 	"waves": "UPDATE logicalchannel SET excitationwave = 0 WHERE id = 9; UPDATE logicalchannel SET emissionwave = -1 WHERE id = 10",
 	"index": "UPDATE objectivesettings SET refractiveindex = 0 WHERE id = 5",  # no script mends it
+	"humidity": "INSERT INTO imagingenvironment VALUES (1, 40, 0)",
+	"category": "INSERT INTO category VALUES (1, 'mitosis')",
 	"unfinished": "UPDATE dbpatch SET finished = NULL WHERE id = (SELECT max(id) FROM dbpatch)",
 	"unknown": "INSERT INTO dbpatch (currentversion, currentpatch, finished) VALUES ('OMERO4.1DEV', 7, now())",
 }
@@ -49,7 +53,8 @@ DIRTY = {
 def create(pg, database, level, images=400, dirty=()):
 	"""By an account that is no superuser, in a database that differs from what is made without a word."""
 	pg.sql("CREATE ROLE omero LOGIN CREATEDB; CREATE ROLE reader LOGIN")
-	pg.sql(f"""CREATE DATABASE "{database}" OWNER omero TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'""")
+	pg.sql("SET allow_in_place_tablespaces = on; CREATE TABLESPACE large LOCATION ''; GRANT CREATE ON TABLESPACE large TO omero")
+	pg.sql(f"""CREATE DATABASE "{database}" OWNER omero TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' TABLESPACE large""")
 	pg.sql(f"""ALTER DATABASE "{database}" SET work_mem TO '5MB'; ALTER DATABASE "{database}" SET search_path TO "$user", public;
 		REVOKE ALL ON DATABASE "{database}" FROM PUBLIC; GRANT CONNECT ON DATABASE "{database}" TO reader""")
 	pg.sql("SET SESSION AUTHORIZATION omero;" + BASE.replace("{images}", str(images)), database)

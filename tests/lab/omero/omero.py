@@ -7,7 +7,7 @@ Stand-in of bin/omero: the server, OMERO.web and the command line of one dist, a
 
 DIST has VERSION, etc/grid/config.xml, var/. The server compares dbpatch with what it was made for and does not come up on another level: it says so
 in var/log/Blitz-0.log, and `admin start` prints dots for STANDIN_WAIT seconds (300), stops it and ends with 43. Exit codes above 255 wrap: 876 is 108.
-Fault hooks, files of LAB_NODE_DIR/fault: `start`: never VERSION · `stop`: hangs, leaves · `web`: never.
+Fault hooks, files of LAB_NODE_DIR/fault: `start`: never VERSION · `stop`: hangs, leaves · `web`: never, stays.
 """
 
 import http.server
@@ -38,10 +38,11 @@ class Dist:
 		self.xml = self.dir / "etc/grid/config.xml"
 		self.log = self.dir / "var/log/Blitz-0.log"
 
-	def config(self):
-		if not self.xml.exists():
+	def config(self, xml=None):
+		xml = xml or self.xml
+		if not xml.exists():
 			return {}
-		return {p.get("name"): p.get("value") for p in ET.parse(self.xml).getroot().iter("property")}
+		return {p.get("name"): p.get("value") for p in ET.parse(xml).getroot().iter("property")}
 
 	def save(self, values):
 		root = ET.Element("icegrid")
@@ -56,6 +57,10 @@ class Dist:
 		self.log.parent.mkdir(parents=True, exist_ok=True)
 		with open(self.log, "a") as log:
 			log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')},000 {level:5} [            ome.services.util.DBPatchCheck] (      main) {text}\n")
+
+	def chat(self, lines):
+		"""More than a reader of a whole file keeps."""
+		self.say("INFO", "\n".join(f"Loading XML bean definitions from class path resource [ome/services/bean-{n}.xml]" for n in range(lines)))
 
 	def psql(self, *args, **more):
 		c = self.config()
@@ -131,7 +136,9 @@ def serve_blitz(dist):
 	if level != dist.level:
 		dist.say("ERROR", f"DB version ({level}) does not match the configured value ({dist.level}). Please apply a db upgrade.")
 		signal.pause()
+	dist.chat(200)
 	dist.say("INFO", f"Verified database patch: {dist.level}")
+	dist.chat(800)
 	session = dist.psql(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)  # as long as it lives it is a client of the database
 	session.stdin.write("SELECT 1;\n")
 	session.stdin.flush()
@@ -156,7 +163,7 @@ def serve_web(dist):
 		def do_GET(self):  # pylint: disable=invalid-name
 			media = "" if (dist.dir / "var/media").exists() else ", no media"
 			body = f"OMERO.web {dist.version}{media}\n".encode()
-			self.send_response(200)
+			self.send_response(302 if self.path.startswith("/webclient") else 200)
 			self.send_header("Content-Length", str(len(body)))
 			self.end_headers()
 			self.wfile.write(body)
@@ -227,7 +234,7 @@ def admin_diagnostics(dist, _):
 
 def web_start(dist, _):
 	if dist.pid("web") is not None:
-		raise Die(607, "OMERO.web already started")
+		raise Die(606, "OMERO.web already started")
 	if fault("web") == "never":
 		raise Die(1, "Starting OMERO.web... [FAILED]")
 	dist.spawn("web")
@@ -242,7 +249,8 @@ def web_start(dist, _):
 def web_stop(dist, _):
 	if dist.pid("web") is None:
 		raise Die(1, "Stopping OMERO.web... [FAILED]\nnot running")
-	dist.end("web")
+	if fault("web") != "stays":  # says that it has ended, and has not
+		dist.end("web")
 	print("Stopping OMERO.web... [OK]")
 
 
@@ -253,7 +261,7 @@ def web_syncmedia(dist, _):
 
 def config_get(dist, args):
 	names = [a for a in args if not a.startswith("-")]
-	values = dist.config()
+	values = dist.config(pathlib.Path("etc/grid/config.xml"))  # as 4.2: from where it is run
 	if names:
 		if names[0] in values:
 			print(values[names[0]])

@@ -74,7 +74,7 @@ class Omero(Site):
 		self.wait_until(self.is_let_in, 20, "HAProxy sees both up")
 		pg = f"host=127.0.0.1 port={self.pg.port} user=omero"
 		self.write_conf(values={"pg": pg, "home": self.home, "backup_dir": f"{self.dir}/backup", "sql": self.dir / "sql", "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
-			"web": f"http://127.0.0.1:{self.web}/", "drain": "1s", **self.values},
+			"web": f"http://127.0.0.1:{self.web}/webclient/", "drain": "1s", **self.values},
 			balancers={"server": ("be_server", ["lb"]), "web": ("be_web", ["lb"])})
 
 	def start_upgd(self, *more, env=None, program=None):

@@ -18,7 +18,8 @@ DROP FUNCTION omero_assert_db_version(varchar, int);
 INSERT INTO dbpatch (currentversion, currentpatch, previousversion, previouspatch) VALUES ('OMERO4.3', 0, 'OMERO4.2', 0);
 
 ALTER TABLE pixels ADD CONSTRAINT pixels_check CHECK (sizex > 0 AND sizey > 0 AND sizez > 0 AND sizec > 0 AND sizet > 0);
-ALTER TABLE logicalchannel ADD CONSTRAINT logicalchannel_check CHECK (excitationwave > 0 AND emissionwave > 0);
+ALTER TABLE logicalchannel ADD CONSTRAINT logicalchannel_check CHECK (excitationwave > 0 AND emissionwave > 0 AND samplesperpixel > 0);
+ALTER TABLE imagingenvironment ADD CONSTRAINT imagingenvironment_check CHECK (humidity >= 0 AND humidity <= 1 AND co2percent >= 0 AND co2percent <= 1);
 ALTER TABLE objectivesettings ADD CONSTRAINT objectivesettings_check CHECK (refractiveindex > 0);
 ALTER TABLE image ADD COLUMN instrument bigint;
 UPDATE pixels SET bytes = bytes + 0;

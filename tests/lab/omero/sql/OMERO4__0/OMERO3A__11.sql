@@ -17,6 +17,15 @@ DROP FUNCTION omero_assert_db_version(varchar, int);
 
 INSERT INTO dbpatch (currentversion, currentpatch, previousversion, previouspatch) VALUES ('OMERO4', 0, 'OMERO3A', 11);
 
+DO $$
+BEGIN
+	IF EXISTS (SELECT 1 FROM category) THEN
+		RAISE EXCEPTION 'Table is not empty: category';
+	END IF;
+END;
+$$;
+DROP TABLE category;
+
 ALTER TABLE image ADD COLUMN archived boolean;
 UPDATE image SET archived = false;
 ALTER TABLE image ALTER COLUMN archived SET NOT NULL;
