@@ -307,6 +307,8 @@ static void finished_unit(const struct runbook *book, const struct by_hand *base
 			undo_step(&aside, &stage->steps[i]);
 	(void)fclose(aside.out);
 	(void)fprintf(base->out, "\n# ---- %s\n", rollout_unit_name(book->r, unit, name, sizeof(name)));
+	if (back_stood_on(book->r, unit))
+		(void)fputs("# only when what needs it is undone: until then it stays as it is\n", base->out);
 	if (rollout_goes_back(book->r)) {
 		(void)fputs(text, base->out);
 		free(text);

@@ -367,10 +367,11 @@ static struct json_object *commands(const struct story *story, const struct roll
 		add_string(array, "%s", how);
 	add_verb(array, r, unit, UNIT_EV_RETRY, "retry", "after mending the cause");
 	add_verb(array, r, unit, UNIT_EV_PARK, "park", !down ? "go on without it" : tenants ? "go on without it; its tenants stay DOWN" : "go on without it; its window stays open");
-	add_verb(array, r, unit, UNIT_EV_SKIP, "skip", "leave it out");
+	if (!rollout_goes_back(r))
+		add_verb(array, r, unit, UNIT_EV_SKIP, "skip", "leave it out");
 	if (fence_is_legal(r, unit, how, sizeof(how)) && !r->facts.rows[u->row].up)
 		add_string(array, "upgctl fence %s    keep its node out until it is back, and go on", rollout_unit_name(r, unit, how, sizeof(how)));
-	if (failed && wide.kind == WHY_FAILED)
+	if (failed && wide.kind == WHY_FAILED && !rollout_goes_back(r))
 		add_string(array, "upgctl resume    go on around failed units");
 	if (failed && story->intent != NULL)
 		add_string(array, "by hand: %s", story->intent);

@@ -5,6 +5,7 @@
  */
 #include "views_parts.h"
 
+#include "core/back.h"
 #include "core/explain.h"
 #include "core/facts.h"
 #include "executor.h"
@@ -123,7 +124,7 @@ static void collect_fenced(const struct rollout *r, struct holds *holds)
 static void collect_rollout(const struct rollout *r, struct holds *holds)
 {
 	struct why why = admit_rollout(r, true);
-	bool goes_back = why.kind == WHY_BACK && r->back == BACK_GOING; /* that is under way, not held */
+	bool goes_back = why.kind == WHY_BACK && r->back == BACK_GOING && (view_is_moving(r) || back_kept(r) == RECORD_NO_UNIT); /* that is under way, not held */
 	if (why.kind != WHY_NONE && why.kind != WHY_FAILED && !goes_back)
 		add(holds, (struct hold){ .why = why, .unit = RECORD_NO_UNIT, .stage = -1 });
 	collect_failed(r, holds);
@@ -253,7 +254,7 @@ static void hold_text(const struct rollout *r, const struct hold *hold, char *bu
 		(void)snprintf(buf, size, "%s", hold->text);
 		return;
 	}
-	(void)why_text(r, hold->unit, &hold->why, buf, size);
+	(void)view_why_text(r, hold->unit, &hold->why, buf, size);
 	size_t len = strlen(buf);
 	if (hold->n > 1 && hold->why.kind != WHY_APPROVAL)
 		len += (size_t)snprintf(buf + len, size - len, " (and %u more units)", hold->n - 1);

@@ -2,6 +2,7 @@
 /* The state in the words of the interface file. Numbers of the journal become words here and nowhere else. */
 #include "views_parts.h"
 
+#include "bind.h"
 #include "core/back.h"
 #include "core/explain.h"
 #include "executor.h"
@@ -138,6 +139,20 @@ static const char *why_active(const struct views *views, const struct rollout *r
 	return buf;
 }
 
+const char *view_why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size)
+{
+	(void)why_text(r, unit, why, buf, size);
+	if (why->kind != WHY_APPROVAL || unit >= r->n_units)
+		return buf;
+	struct bind bind = { .profile = r->profile, .r = r, .row = &r->rows[r->units[unit].row], .rollout = r->id, .lane = LANE_NONE };
+	struct fail fail;
+	char *bound = bind_text(&bind, buf, &fail);
+	if (bound != NULL)
+		(void)snprintf(buf, size, "%s", bound);
+	free(bound);
+	return buf;
+}
+
 const char *view_why(const struct views *views, const struct rollout *r, uint32_t unit, char *buf, size_t size)
 {
 	buf[0] = '\0';
@@ -146,7 +161,7 @@ const char *view_why(const struct views *views, const struct rollout *r, uint32_
 	const char *reason = unit < views->n_reasons ? views->reasons[unit] : NULL;
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 	if (why.kind != WHY_NONE)
-		return why_text(r, unit, &why, buf, size);
+		return view_why_text(r, unit, &why, buf, size);
 	if (active && why_active(views, r, unit, buf, size)[0] != '\0')
 		return buf;
 	if (reason != NULL && u->state != UNIT_DONE)

@@ -63,6 +63,8 @@ struct json_object *view_past(const struct past *past);
 const char *view_state_word(const struct rollout *r);
 /* Why it stands where it stands; "" if it goes on. A waiting unit that its stage holds shows the stage's reason. */
 const char *view_why(const struct views *views, const struct rollout *r, uint32_t unit, char *buf, size_t size);
+/* why_text() with what a person is asked as it is meant: its parameters have their values. */
+const char *view_why_text(const struct rollout *r, uint32_t unit, const struct why *why, char *buf, size_t size);
 struct why view_why_of(const struct rollout *r, uint32_t unit);
 /* "the way back takes about 12 min; decide by 23:18 to be back by 23:30"; NULL: there is nothing to undo, or no way back. */
 const char *view_way_back(const struct rollout *r, char *buf, size_t size);

@@ -265,6 +265,8 @@ struct why admit_retry(const struct rollout *r, uint32_t unit)
 	const struct unit *u = &r->units[unit];
 	const struct stage *stage = rollout_stage(r, u);
 	struct usage usage;
+	if (u->dir == DIR_UNDO && rollout_goes_back(r)) /* what is taken back is never one too many: limits and floors are those of the way forward */
+		return why(WHY_NONE, 0, 0);
 	struct why on_path = path_held(r, unit);
 	if (on_path.kind == WHY_ORDER)
 		return on_path;

@@ -2,6 +2,7 @@
 /* The way back of one unit: from the last step that was ever sent to the first, each undone where that is legal. */
 #include "advance.h"
 
+#include "back.h"
 #include "facts.h"
 
 #include <stdio.h>
@@ -19,9 +20,10 @@ bool undo_passed(struct rollout *r, struct out *out, uint32_t unit, bool was_fir
 }
 
 /* Legal now? Judged on facts younger than the question. */
-static enum floor_verdict undo_is_legal(struct rollout *r, const struct step *step, const char **which, int64_t *value, struct out *out)
+static enum floor_verdict undo_is_legal(struct rollout *r, const struct step *step, const char **which, uint8_t *floor, int64_t *value, struct out *out)
 {
 	for (size_t i = 0; i < step->n_undo_while; i++) {
+		*floor = (uint8_t)i;
 		int64_t limit;
 		enum floor_verdict verdict = facts_floor(r, &step->undo_while[i], RECORD_NO_UNIT, value, &limit);
 		if (verdict != FLOOR_HOLDS) {
@@ -94,10 +96,18 @@ bool back_next(struct rollout *r, struct out *out, uint32_t unit)
 	}
 	const char *which = "";
 	int64_t value = 0;
-	enum floor_verdict verdict = undo_is_legal(r, step, &which, &value, out);
+	uint8_t floor = 0;
+	enum floor_verdict verdict = undo_is_legal(r, step, &which, &floor, &value, out);
 	if (verdict == FLOOR_UNKNOWN) {
 		live->gate_at = 0;
 		wait_for(r, out, unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
+		return false;
+	}
+	if (verdict == FLOOR_STOPS && r->back == BACK_GOING && back_kept(r) != RECORD_NO_UNIT) { /* not for good: what is under it would be kept, and no rest come */
+		live->gate_at = 0;
+		wait_for(r, out, unit, WHY_FLOOR, UNKNOWN_AGAIN_MS);
+		live->why.floor = floor;
+		live->why.value = value;
 		return false;
 	}
 	if (verdict == FLOOR_STOPS)

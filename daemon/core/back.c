@@ -117,7 +117,13 @@ static bool stands(const struct rollout *r, const struct unit *u)
 {
 	if ((u->flags & UNIT_PIVOT) != 0 || u->stays != 0)
 		return true;
-	return u->state == UNIT_DONE && has_something(rollout_stage(r, u), u) && !is_legal(r, u);
+	return (u->state == UNIT_DONE || u->state == UNIT_UNDOING) && has_something(rollout_stage(r, u), u) && !is_legal(r, u);
+}
+
+/* An edge that somebody else has gone: what leads to its beginning is not undone under it. */
+static bool is_theirs(const struct unit *u)
+{
+	return u->state == UNIT_DONE && (u->flags & UNIT_STARTED) != 0 && u->touched == 0;
 }
 
 /* Stages that something which stands needs: no dump is restored under a node on which users are again. */
@@ -151,8 +157,13 @@ static bool carries(const struct rollout *r, const struct unit *u, uint32_t unde
 		if ((r->profile->stages[s].same & 1u << u->stage) != 0 && r->profile->stages[s].set == stage->set)
 			does = stands(r, &r->units[r->unit_of[s][rank]]);
 	for (uint32_t k = rank + 1; stage->order == ORDER_PATH && k < r->n_set_rows[stage->set] && !does; k++)
-		does = stands(r, &r->units[r->unit_of[u->stage][k]]);
+		does = stands(r, &r->units[r->unit_of[u->stage][k]]) || is_theirs(&r->units[r->unit_of[u->stage][k]]);
 	return does;
+}
+
+bool back_stood_on(const struct rollout *r, uint32_t unit)
+{
+	return carries(r, &r->units[unit], under_what_stands(r));
 }
 
 /* A finished unit that is to be taken back: no pivot, something to undo, and every undo of it legal now. */

@@ -12,6 +12,7 @@ bool back_turn_done(struct rollout *r, struct out *out);
 int back_newest(const struct rollout *r, uint32_t stages);                  /* of these the one to be taken back first, wherever it is written; -1: none */
 bool back_waits(const struct rollout *r);                                    /* for a person, before anything is taken from under what is not known */
 uint32_t back_kept(const struct rollout *r);                                /* not undone, for what stands on it is not; or RECORD_NO_UNIT */
+bool back_stood_on(const struct rollout *r, uint32_t unit);                  /* what is built on it is not undone, as far as that is known */
 bool back_step(struct rollout *r, struct out *out);                         /* nothing is under way; true: something was recorded */
 uint32_t back_anew(struct rollout *r, struct out *out, const char *actor, const char *reason); /* how many units wait again */
 

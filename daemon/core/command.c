@@ -100,7 +100,7 @@ static bool may_give_up(const struct rollout *r, uint32_t unit)
 	const struct live *live = &r->live[unit];
 	bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 	return active && (live->late || rollout_is_stalled(r, unit) || live->why.kind == WHY_PLACE || live->why.kind == WHY_UNKNOWN || live->why.kind == WHY_STATEMENT ||
-		live->why.kind == WHY_HOST);
+		live->why.kind == WHY_HOST || (u->state == UNIT_UNDOING && live->why.kind == WHY_FLOOR));
 }
 
 /* Somebody changed a line that it had set. False: a retry as any other. */

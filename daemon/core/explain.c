@@ -96,6 +96,13 @@ static void others_text(const struct rollout *r, const struct counter *what, cha
 static void floor_text(const struct rollout *r, const struct unit *u, const struct why *why, char *buf, size_t size)
 {
 	const struct stage *stage = u != NULL ? rollout_stage(r, u) : NULL;
+	const struct step *step = u != NULL && u->state == UNIT_UNDOING ? rollout_step(r, u) : NULL;
+	if (step != NULL && why->floor < step->n_undo_while) {
+		char counted[64];
+		(void)snprintf(buf, size, "floor: undoing %s would strand users: %s is %" PRId64, step->name,
+			counter_text(r->profile, &step->undo_while[why->floor].what, counted, sizeof(counted)), why->value);
+		return;
+	}
 	if (stage == NULL || why->floor >= stage->n_keep) {
 		(void)snprintf(buf, size, "floor: it would be %" PRId64 " against %" PRId64, why->value, why->limit);
 		return;
@@ -327,8 +334,8 @@ static void retry_how(const struct rollout *r, uint32_t unit, char *buf, size_t 
 {
 	char name[300];
 	if (unit < r->n_units)
-		(void)snprintf(buf, size, "upgctl explain %s, then retry or park it, or upgctl resume to go on around it",
-			rollout_unit_name(r, unit, name, sizeof(name)));
+		(void)snprintf(buf, size, "upgctl explain %s, then retry or park it%s", rollout_unit_name(r, unit, name, sizeof(name)),
+			rollout_goes_back(r) ? "" : ", or upgctl resume to go on around it");
 }
 
 static void line_how(const struct rollout *r, uint32_t unit, char *buf, size_t size)
@@ -368,6 +375,9 @@ const char *why_how(const struct rollout *r, uint32_t unit, const struct why *wh
 		approve_how(r, unit_of(r, unit), buf, size);
 	else if (why->kind == WHY_FAILED)
 		retry_how(r, why->other, buf, size);
+	else if (why->kind == WHY_FLOOR && unit < r->n_units && r->units[unit].state == UNIT_UNDOING)
+		(void)snprintf(buf, size, "it goes on when that holds; upgctl park %s leaves it as it is; upgctl abort ends it so",
+			rollout_unit_name(r, unit, name, sizeof(name)));
 	else if (why->kind == WHY_BACK && r->back == BACK_GOING && back_kept(r) != RECORD_NO_UNIT)
 		(void)snprintf(buf, size, "it goes on when the undo of that is legal (upgctl log says what stays); upgctl abort ends it so");
 	else if (why->kind == WHY_BACK && r->back == BACK_REST)

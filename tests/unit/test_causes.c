@@ -5,6 +5,7 @@
  */
 #include "daemon/core/back.h"
 #include "daemon/core/decide.h"
+#include "daemon/core/explain.h"
 #include "daemon/core/facts.h"
 
 #include <setjmp.h>
@@ -168,11 +169,19 @@ static void answer(const struct effect *e)
 	tell(ev);
 }
 
-/* Until nothing is asked and no time is waited for. */
+static bool floor_is_waited_for(void)
+{
+	for (uint32_t i = 0; i < w.r->n_units; i++)
+		if (w.r->units[i].state == UNIT_UNDOING && w.r->live[i].why.kind == WHY_FLOOR && w.r->live[i].busy == BUSY_NO)
+			return true;
+	return false;
+}
+
+/* Until nothing is asked and no time is waited for, but what a floor is looked at again for. */
 static void play(void)
 {
 	for (unsigned turns = 0; turns < TURNS; turns++) {
-		if (w.n_queue == 0 && w.out.wake_at == 0)
+		if (w.n_queue == 0 && (w.out.wake_at == 0 || floor_is_waited_for()))
 			return;
 		if (w.n_queue == 0) {
 			w.now = w.out.wake_at > w.now ? w.out.wake_at : w.now;
@@ -799,14 +808,80 @@ static void what_it_needs_is_not_undone_under_what_stays(void **state)
 	steps[UP][0] = undone_step("start");
 	floors(&steps[UP][0]);
 	begin(end_says_no, 0);
-	assert_true(noted(RECORD_STAYS, "not undone, it would strand users"));
+	char text[600];
+	assert_non_null(strstr(why_text(w.r, UP, &w.r->live[UP].why, text, sizeof(text)), "undoing start would strand users: 0 is 0"));
+	assert_non_null(strstr(why_how(w.r, UP, &w.r->live[UP].why, text, sizeof(text)), "upgctl park up/cluster"));
+	assert_false(noted(RECORD_STAYS, ""));
 	assert_int_equal(w.undid[MIGRATE][1], 0);
 	assert_int_equal(w.undid[DOWN][0], 0);
 	assert_int_equal(w.r->back, BACK_GOING);
 	command(COMMAND_ABORT, RECORD_NO_UNIT);
+	w.now += 10000;
+	tell((struct event){ .kind = EVENT_TICK });
 	play();
 	assert_int_equal(w.r->state, ROLLOUT_ABORTED); /* a person may end it so */
+	assert_true(noted(RECORD_STAYS, "not undone, it would strand users"));
 	assert_int_equal(w.undid[DOWN][0], 0);
+}
+
+/* The floor may hold again while it goes back: then it goes on, and rests. */
+static void what_may_be_undone_later_is_undone_then(void **state)
+{
+	(void)state;
+	gate_at_the_end();
+	steps[UP][0] = undone_step("start");
+	floors(&steps[UP][0]);
+	begin(end_says_no, 0);
+	assert_int_equal(w.r->back, BACK_GOING);
+	steps[UP][0].undo_while[0].what.constant = 1;
+	w.now += 10000;
+	tell((struct event){ .kind = EVENT_TICK });
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.undid[UP][0], 1);
+	assert_int_equal(w.undid[DOWN][0], 1);
+}
+
+/* Or a person says that it stays: what it needs may go then, and it rests. */
+static void what_may_not_be_undone_may_be_parked(void **state)
+{
+	(void)state;
+	gate_at_the_end();
+	steps[UP][0] = undone_step("start");
+	floors(&steps[UP][0]);
+	begin(end_says_no, 0);
+	command(COMMAND_PARK, UP);
+	assert_int_equal(w.out.refused, 0);
+	play();
+	assert_int_equal(w.r->units[UP].state, UNIT_PARKED);
+	assert_int_equal(w.r->back, BACK_REST);
+	assert_int_equal(w.undid[UP][0], 0);
+	assert_int_equal(w.undid[DOWN][0], 1);
+}
+
+/* Its floors and limits are those of the way forward. */
+static enum result no_undo_of_the_dump(const struct effect *e, uint8_t *causes, const char **text)
+{
+	bool undone = e->kind == EFFECT_ACT && e->dir == DIR_UNDO && stage_of(e) == DUMP;
+	return undone && !mended ? RESULT_FAILED : end_says_no(e, causes, text);
+}
+
+static void an_undo_is_never_one_too_many(void **state)
+{
+	(void)state;
+	gate_at_the_end();
+	steps[DUMP][0] = undone_step("dump");
+	begin(no_undo_of_the_dump, 0);
+	assert_int_equal(w.r->units[DUMP].state, UNIT_FAILED);
+	assert_int_equal(w.r->units[DUMP].dir, DIR_UNDO);
+	stages[DUMP].keep[0] = shut;
+	stages[DUMP].n_keep = 1;
+	mended = true;
+	command(COMMAND_RETRY, DUMP);
+	assert_string_equal(w.out.refused ? w.out.answer : "", "");
+	play();
+	assert_int_equal(w.r->back, BACK_REST);
+	stages[DUMP].n_keep = 0;
 }
 
 /* What is there when it begins anew is of our own doing. */
@@ -1026,6 +1101,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(nothing_is_undone_over_what_could_not_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_it_needs_is_not_undone_under_what_may_not_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_it_needs_is_not_undone_under_what_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_may_be_undone_later_is_undone_then, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_may_not_be_undone_may_be_parked, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_undo_is_never_one_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_stays_keeps_what_was_captured, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_set_back_already_is_released, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_fenced_node_is_let_in_by_no_rollout_that_is_back, setup, teardown),

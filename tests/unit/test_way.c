@@ -242,7 +242,6 @@ static void the_way_back_does_not_wait_for_the_level(void **state)
 	now += 5000;
 	seen(NULL);
 	assert_int_equal(r->state, ROLLOUT_ABORTED);
-	steps[0].has_undo = false;
 }
 
 /* ---- a person goes on by hand ---- */
@@ -434,6 +433,26 @@ static void no_edge_is_undone_under_one_that_could_not_be(void **state)
 	assert_int_equal(r->units[nine].state, UNIT_UNDOING);
 }
 
+/* A person has gone the next edge by hand: the one before it is not undone under that. */
+static void what_somebody_else_has_gone_is_not_undone_under(void **state)
+{
+	(void)state;
+	steps[0].has_undo = true;
+	steps[0].undo = (struct action){ .kind = ACTION_RUN };
+	begin("8");
+	goes("climb/9", "9");
+	seen("10");
+	through_the_gate("climb/10");
+	assert_int_equal(r->units[rollout_unit(r, "climb/10")].state, UNIT_DONE);
+	now += 1000;
+	seen("10");
+	tell((struct event){ .kind = EVENT_COMMAND, .verb = COMMAND_ABORT, .actor = "uid=0" });
+	now += 5000;
+	seen("10");
+	assert_int_equal(r->units[rollout_unit(r, "climb/9")].state, UNIT_DONE);
+	assert_int_equal(r->state, ROLLOUT_ABORTED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(the_shortest_way_is_found), cmocka_unit_test(where_there_is_none_it_is_said),
@@ -447,6 +466,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_retry_waits_for_no_level_that_nobody_says, teardown),
 		cmocka_unit_test_teardown(a_look_that_was_ordered_is_not_too_old, teardown),
 		cmocka_unit_test_teardown(the_last_edge_is_undone_first, teardown_back),
-		cmocka_unit_test_teardown(no_edge_is_undone_under_one_that_could_not_be, teardown_back) };
+		cmocka_unit_test_teardown(no_edge_is_undone_under_one_that_could_not_be, teardown_back),
+		cmocka_unit_test_teardown(what_somebody_else_has_gone_is_not_undone_under, teardown_back) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
