@@ -40,7 +40,8 @@ static void put_quoted(FILE *out, const char *word, const char *secrets)
 		}
 		if (strchr("\"$`\\", *word) != NULL)
 			(void)fputc('\\', out);
-		(void)fputc(*word++, out);
+		(void)fputs(*word == '\n' ? "\n\"\"" : (const char[]){ *word, '\0' }, out);
+		word++;
 	}
 	(void)fputc('"', out);
 }
@@ -57,8 +58,8 @@ void by_hand_word(FILE *out, const char *word, const char *secrets)
 		return;
 	}
 	(void)fputc('\'', out);
-	for (; *word != '\0'; word++)
-		(void)fputs(*word == '\'' ? "'\\''" : (const char[]){ *word, '\0' }, out);
+	for (; *word != '\0'; word++) /* no line of it may be the word that ends a here-document */
+		(void)fputs(*word == '\'' ? "'\\''" : *word == '\n' ? "\n''" : (const char[]){ *word, '\0' }, out);
 	(void)fputc('\'', out);
 }
 

@@ -17,7 +17,10 @@ static void put_literal(FILE *out, const char *value)
 	for (; *value != '\0'; value++) {
 		if (*value == '\'' || *value == '\\')
 			(void)fputc(*value, out);
-		(void)fputc(*value, out);
+		if (*value == '\n') /* no line of it may be the word that ends a here-document */
+			(void)fputs("\\n", out);
+		else
+			(void)fputc(*value, out);
 	}
 	(void)fputc('\'', out);
 }

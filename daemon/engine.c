@@ -150,7 +150,7 @@ static struct profile *start_profile(const char *text, struct fail *fail)
 	}
 	pairs[n] = NULL;
 	struct conf_errors errors = { 0 };
-	struct profile *profile = profile_parse(*at == '\n' ? at + 1 : at, "the journal's profile", pairs, &errors, fail);
+	struct profile *profile = profile_of_journal(*at == '\n' ? at + 1 : at, pairs, &errors, fail);
 	if (profile == NULL && errors.n > 0)
 		(void)fail_set(fail, -EINVAL, "%s", errors.lines[0]);
 	conf_errors_done(&errors);

@@ -374,10 +374,13 @@ static void sets_without_stages(struct profile *p)
 	}
 }
 
-static struct profile *load_tree(struct conf_node *root, const char *const *params, bool early, int which, struct conf_errors *errors)
+/* EARLY: see profile_load_early(). PROVED: when it was started, by what was asked of a profile then. */
+enum load { LOAD_WHOLE, LOAD_EARLY, LOAD_PROVED };
+
+static struct profile *load_tree(struct conf_node *root, const char *const *params, enum load how, int which, struct conf_errors *errors)
 {
 	static const char *const keys[] = { "language", "profile", "params", "plans", "classes", "passing", "respect", "afterwards", "sets", "probes", "stages", NULL };
-	struct loader l = { .profile = profile_new(), .params = params, .early = early, .errors = errors };
+	struct loader l = { .profile = profile_new(), .params = params, .early = how == LOAD_EARLY, .errors = errors };
 	size_t before = errors->n;
 	conf_known(root, keys, errors);
 	if (conf_int(root, "language", CONF_REQUIRED, (struct conf_limits){ 1, 1, 1 }, errors) != 1)
@@ -407,7 +410,7 @@ static struct profile *load_tree(struct conf_node *root, const char *const *para
 	l.profile->afterwards = profile_list(&l, root, "afterwards");
 	l.profile->passing = profile_regex(&l, root, "passing");
 	params_have_probes(&l, root);
-	if (errors->n == before)
+	if (errors->n == before && how != LOAD_PROVED)
 		profile_prove(l.profile, root, errors);
 	if (n_stages > 0) {
 		memcpy(list->children, as_written, n_stages * sizeof(*as_written));
@@ -432,13 +435,13 @@ static char *dump(const struct conf_node *root)
 	return text;
 }
 
-static struct profile *load_conf(struct conf *conf, const char *const *params, bool early, struct conf_errors *errors)
+static struct profile *load_conf(struct conf *conf, const char *const *params, enum load how, struct conf_errors *errors)
 {
 	const struct conf_node *plans = conf_get(&conf->root, "plans");
-	bool all = (params == NULL || early) && plans != NULL && plans->n_children > 0;
-	struct profile *profile = load_tree(&conf->root, params, early, all ? 0 : -1, errors);
+	bool all = (params == NULL || how == LOAD_EARLY) && plans != NULL && plans->n_children > 0;
+	struct profile *profile = load_tree(&conf->root, params, how, all ? 0 : -1, errors);
 	for (size_t i = 1; all && profile != NULL && i < plans->n_children; i++) {
-		struct profile *other = load_tree(&conf->root, params, early, (int)i, errors);
+		struct profile *other = load_tree(&conf->root, params, how, (int)i, errors);
 		if (other == NULL) {
 			profile_free(profile);
 			profile = NULL;
@@ -454,17 +457,23 @@ static struct profile *load_conf(struct conf *conf, const char *const *params, b
 struct profile *profile_load(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
 	struct conf conf;
-	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, false, errors) : NULL;
+	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, LOAD_WHOLE, errors) : NULL;
 }
 
 struct profile *profile_load_early(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
 	struct conf conf;
-	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, true, errors) : NULL;
+	return conf_load(&conf, path, fail) == 0 ? load_conf(&conf, params, LOAD_EARLY, errors) : NULL;
 }
 
 struct profile *profile_parse(const char *text, const char *name, const char *const *params, struct conf_errors *errors, struct fail *fail)
 {
 	struct conf conf;
-	return conf_parse(&conf, text, name, fail) == 0 ? load_conf(&conf, params, false, errors) : NULL;
+	return conf_parse(&conf, text, name, fail) == 0 ? load_conf(&conf, params, LOAD_WHOLE, errors) : NULL;
+}
+
+struct profile *profile_of_journal(const char *text, const char *const *params, struct conf_errors *errors, struct fail *fail)
+{
+	struct conf conf;
+	return conf_parse(&conf, text, "the journal's profile", fail) == 0 ? load_conf(&conf, params, LOAD_PROVED, errors) : NULL;
 }

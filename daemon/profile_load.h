@@ -16,5 +16,7 @@
 struct profile *profile_load(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail);
 struct profile *profile_parse(const char *text, const char *name_for_errors, const char *const *params, struct conf_errors *errors,
 	struct fail *fail);
+/* Of a rollout that was started: its parts are read, nothing is proved once more. Else a newer upgd, which asks for more, would not go on with it. */
+struct profile *profile_of_journal(const char *text, const char *const *params, struct conf_errors *errors, struct fail *fail);
 /* As profile_load(), before the site was asked: a parameter that has a probe may be missing, and no plan is chosen. For its params and probes only. */
 struct profile *profile_load_early(const char *path, const char *const *params, struct conf_errors *errors, struct fail *fail);

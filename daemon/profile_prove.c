@@ -396,6 +396,8 @@ void profile_prove(const struct profile *p, const struct conf_node *root, struct
 		struct scope s = { .profile = p, .stage = stage, .at = &list->children[i], .where = stage->name, .errors = errors };
 		if ((stage->order == ORDER_PATH) != (p->sets[stage->set].from == SET_PATH))
 			conf_error(errors, s.at, "stage %s: order = \"path\" is for the edges of a path, and they have no other order", stage->name);
+		if (stage->order == ORDER_PATH && stage->again)
+			conf_error(errors, s.at, "stage %s: again is not for the edges of a path: where the site is on it says its level", stage->name);
 		check_probes(&s, stage->before, stage->n_before);
 		check_probes(&s, stage->check, stage->n_check);
 		for (size_t k = 0; k < stage->n_steps; k++) {

@@ -247,13 +247,23 @@ static void forward(const struct runbook *book, const struct by_hand *hand)
 
 /* ---- a unit ---- */
 
+/* A name may come from a database: it neither ends its comment nor speaks to the terminal. */
+static const char *plain_name(const struct rollout *r, uint32_t unit, char *buf, size_t size)
+{
+	(void)rollout_unit_name(r, unit, buf, size);
+	for (char *at = buf; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = ' ';
+	return buf;
+}
+
 static void unit_head(const struct by_hand *hand, uint32_t number)
 {
 	const struct rollout *r = hand->r;
 	const struct unit *u = &r->units[hand->unit];
 	const struct step *step = rollout_step(r, u);
 	char name[300], buf[32];
-	(void)fprintf(hand->out, "\n# ==== %u. %s: %s%s%s", number, rollout_unit_name(r, hand->unit, name, sizeof(name)), unit_state_word(u->state),
+	(void)fprintf(hand->out, "\n# ==== %u. %s: %s%s%s", number, plain_name(r, hand->unit, name, sizeof(name)), unit_state_word(u->state),
 		step != NULL ? " at " : "", step != NULL ? step->name : "");
 	switch (urgency(r, u)) {
 	case TENANTS_DOWN:
@@ -306,10 +316,11 @@ static void finished_unit(const struct runbook *book, const struct by_hand *base
 		if ((u->touched & (1u << i)) != 0)
 			undo_step(&aside, &stage->steps[i]);
 	(void)fclose(aside.out);
-	(void)fprintf(base->out, "\n# ---- %s\n", rollout_unit_name(book->r, unit, name, sizeof(name)));
-	if (back_stood_on(book->r, unit))
+	(void)fprintf(base->out, "\n# ---- %s\n", plain_name(book->r, unit, name, sizeof(name)));
+	bool stood_on = back_stood_on(book->r, unit);
+	if (stood_on)
 		(void)fputs("# only when what needs it is undone: until then it stays as it is\n", base->out);
-	if (rollout_goes_back(book->r)) {
+	if (rollout_goes_back(book->r) && !stood_on) {
 		(void)fputs(text, base->out);
 		free(text);
 	} else {

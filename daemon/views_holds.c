@@ -88,11 +88,13 @@ static bool is_shown(const struct rollout *r, uint8_t stage, enum why_kind kind)
 
 static void collect_failed(const struct rollout *r, struct holds *holds)
 {
+	bool stands = rollout_goes_back(r) || !view_is_moving(r);
 	for (uint32_t i = 0; i < r->n_units; i++) {
 		const struct unit *u = &r->units[i];
 		if (r->back == BACK_REST && i == r->back_unit)
 			continue; /* it is what the rest is about */
-		if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && (u->flags & UNIT_MUTED) == 0)
+		bool is_muted = (u->flags & UNIT_MUTED) != 0 && !stands; /* a person said go on, and it goes on */
+		if ((u->state == UNIT_FAILED || u->state == UNIT_UNCERTAIN) && !is_muted)
 			add(holds, (struct hold){ .why = { .kind = WHY_FAILED, .other = i, .since_ms = u->since_ms }, .unit = i, .stage = u->stage,
 				.kind = u->state == UNIT_UNCERTAIN ? "uncertain" : NULL });
 	}
@@ -140,7 +142,8 @@ static void collect_units(const struct rollout *r, struct holds *holds)
 		const struct why *why = &r->live[i].why;
 		bool active = u->state == UNIT_RUNNING || u->state == UNIT_UNDOING;
 		bool waits = u->state == UNIT_WAITING && r->state == ROLLOUT_RUNNING && r->stage_why[u->stage].kind == WHY_NONE;
-		if ((!active && !waits) || !is_shown(r, u->stage, why->kind) || why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED ||
+		bool asked = u->state == UNIT_DONE && (u->flags & UNIT_RECHECK) != 0; /* what comes after it waits for the answer */
+		if ((!active && !waits && !asked) || !is_shown(r, u->stage, why->kind) || why_is_of_rollout(why->kind) || why->kind == WHY_CONTESTED ||
 			why->kind == WHY_FENCED || why->kind == WHY_HOST)
 			continue;
 		add(holds, (struct hold){ .why = *why, .unit = i, .stage = u->stage, .step = why->kind == WHY_APPROVAL ? u->step : 0 });

@@ -288,7 +288,7 @@ static bool looks_at_level(struct rollout *r, struct out *out, uint32_t unit)
 		(void)out_effect(out, EFFECT_OBSERVE, RECORD_NO_UNIT);
 	}
 	bool seen = fact->known && r->facts.rows_at[r->rows[u->row].set] >= live->look_at;
-	live->gate_open = seen || r->now - live->look_at >= LEVEL_MS;
+	live->gate_open = seen || ((!fact->known || r->facts.rows_at[r->rows[u->row].set] == 0) && r->now - live->look_at >= LEVEL_MS); /* what was seen before is no answer, however slow its probe */
 	if (!live->gate_open)
 		wait_for(r, out, unit, WHY_UNKNOWN, UNKNOWN_AGAIN_MS);
 	return !live->gate_open;
@@ -324,7 +324,7 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 	}
 	if (looks_at_level(r, out, unit))
 		return false;
-	if (live->gate_open && level_is_at(r, u, 1) && r->units[r->unit_of[u->stage][r->rows[u->row].rank + 1]].touched == 0)
+	if (level_is_at(r, u, 1) && r->units[r->unit_of[u->stage][r->rows[u->row].rank + 1]].touched == 0)
 		return unit_event(r, out, unit, UNIT_EV_FINISH, NULL, "the level is past its end: somebody else has brought it there");
 	bool has_tenants = r->rows[u->row].weight > 0;
 	if (step->only_fenced && (u->flags & UNIT_FENCE_THEIRS) != 0) {
@@ -345,7 +345,8 @@ static bool forward_next(struct rollout *r, struct out *out, uint32_t unit)
 		return send_orphans_look(r, out, unit);
 	if (left_something(u, step) && !live->asked)
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
-	bool is_there = level_is_at(r, u, 0) && step->n_done_when + step->n_verify > 0 && (u->touched & (1u << u->step)) != 0;
+	bool is_touched = (u->touched & (1u << u->step)) != 0;
+	bool is_there = level_is_at(r, u, 0) && (step->n_done_when > 0 || (is_touched && step->n_verify > 0));
 	if ((step->skip_if_done || is_there) && !live->asked) /* at each try: what failed or was given up may be done by now */
 		return send_question(r, out, unit, EFFECT_ASK, BUSY_ASK);
 	if (needs_capture(u, step))

@@ -382,6 +382,7 @@ static int apply_unit(struct rollout *r, const struct record *rec)
 			u->flags = (u->flags & (uint16_t)~UNIT_RECHECK) | UNIT_ADOPTED | UNIT_STARTED; /* once: it was verified, and can be lost again */
 		break;
 	case UNIT_UNDOING:
+		u->flags &= (uint16_t)~UNIT_MUTED;
 		u->dir = DIR_UNDO;
 		first_attempt(u);
 		/* from the last step that was ever sent: a retry may have begun anew at the first */

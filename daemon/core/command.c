@@ -197,7 +197,7 @@ static void on_unit(struct rollout *r, struct out *out, const struct event *ev, 
 	bool down = (u->flags & UNIT_WINDOW) != 0;
 	if (!unit_event(r, out, ev->unit, event, out_text(out, "%s", ev->actor != NULL ? ev->actor : "?"), ev->reason))
 		return;
-	if (event == UNIT_EV_RETRY && r->back == BACK_GOING)
+	if (event == UNIT_EV_RETRY && r->back == BACK_GOING && to == UNIT_RUNNING)
 		answer(out, 0, "retry: %s: its undo is tried once more", name);
 	else if (tenants == 0)
 		answer(out, 0, "%s: %s is %s%s", verb, name, unit_state_word(to), down ? "; its window stays open" : "");

@@ -338,7 +338,7 @@ def test_start_asks_twice_and_is_idempotent(small):
 		lab.upgctl("approve", "migrate")
 	assert lab.status()["stages"][1]["counts"]["done"] == 0
 	lab.upgctl("approve", "prepare/freeze")
-	assert "one way" in lab.wait_until(lambda: "first-boot" in (h := hold(lab, "approval"))["text"] and h, 90, "asked for the first boot")["text"]
+	assert "the first node of 7.10.6 migrates" in lab.wait_until(lambda: "first-boot" in (h := hold(lab, "approval"))["text"] and h, 90, "asked for the first boot")["text"]
 	lab.upgctl("status", codes=(4,))
 	assert redirects(lab) == set(everywhere(lab, "")) and packages(lab) == everywhere(lab, "7.10.5-40")
 	assert servers(lab, "main") == everywhere(lab, "UP")

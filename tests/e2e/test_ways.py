@@ -161,6 +161,17 @@ def test_what_somebody_else_has_gone_is_not_gone_once_more(ways):
 	assert "somebody else has brought it there" in ways.text("log", "--unit", "climb/odd")
 
 
+def test_what_a_resume_went_around_is_named_when_nothing_else_is_left(ways):
+	lab = ways.lab
+	(lab.dir / "stop.odd").touch()
+	lab.upgctl("start", "--to", "3.0")
+	lab.wait_until(lambda: lab.units("climb")["climb/odd"]["state"] == "failed", 20, "the first step has failed")
+	lab.upgctl("resume")
+	held = lab.wait_until(lambda: [h for h in lab.status()["holds"] if h["scope"] == "climb/odd"], 20, "it is said what all wait for")
+	assert held[0]["scope"] == "climb/odd" and lab.status()["waits"] != "nothing"
+	lab.upgctl("status", codes=(4,))
+
+
 def test_a_step_waits_for_the_one_before_it(ways):
 	lab = ways.lab
 	(lab.dir / "stop.odd").touch()

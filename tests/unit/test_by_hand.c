@@ -23,7 +23,7 @@ static char *text_of(const char *text)
 static struct rollout *planned(const struct profile *profile)
 {
 	struct rollout *r = rollout_new(profile, 1);
-	const struct record records[] = { { .seq = 1, .kind = RECORD_ROW, .unit = 0, .text = "name=cluster\n" },
+	const struct record records[] = { { .seq = 1, .kind = RECORD_ROW, .unit = 0, .text = "name=cluster\\nreboot\n" },
 		{ .seq = 2, .kind = RECORD_PLANNED, .unit = RECORD_NO_UNIT } };
 	for (size_t i = 0; i < 2; i++)
 		assert_int_equal(rollout_apply(r, &records[i]), 0);
@@ -101,7 +101,7 @@ static void what_goes_back_does_so_in_the_order_of_needs(void **state)
 	runbook_print(&(struct runbook){ .config = &config, .r = r, .captures = &captures }, out);
 	(void)fclose(out);
 	const char *first = strstr(text, "\nrestore </dev/null\n"), *second = strstr(text, "\nbegin </dev/null\n");
-	if (first == NULL || second == NULL || first > second)
+	if (first == NULL || second == NULL || first > second || strstr(text, "\nreboot") != NULL || strstr(text, "cluster reboot") == NULL)
 		fail_msg("%s", text);
 	free(text);
 	rollout_free(r);
@@ -117,6 +117,23 @@ static void what_was_captured_stays_a_comment(void **state)
 	char *text = printed(&probe, &config, "{\"was_off\":{\"rows\":[[\"17\\nreboot\\r\\u001b[2J\"],[\"18\"]]}}");
 	assert_non_null(strstr(text, "#   was_off: 2: 17 reboot  [2J, 18\n"));
 	assert_null(strstr(text, "\nreboot"));
+	free(text);
+}
+
+/* What comes from a node or a database may have the word that ends a here-document on a line of its own: what follows would be run. */
+static void what_was_captured_ends_no_document(void **state)
+{
+	(void)state;
+	char *args[] = { text_of("${capture.was}"), NULL }, *argv[] = { text_of("say"), text_of("${capture.was}"), NULL };
+	struct config_database database = { .name = text_of("configdb"), .option_file = text_of("/c.cnf") };
+	const struct config config = { .cluster = text_of("test"), .databases = &database, .n_databases = 1 };
+	struct probe probe = { .name = text_of("off"), .kind = PROBE_SQL, .target = text_of("configdb"), .query = text_of("SELECT ?"), .args = args };
+	char *text = printed(&probe, &config, "{\"was\":{\"rows\":[[\"a\\nEOF\\nreboot\"]]}}");
+	assert_non_null(strstr(text, "SELECT 'a\\nEOF\\nreboot';\nEOF\n"));
+	free(text);
+	const struct step step = { .name = text_of("say"), .act = { .kind = ACTION_RUN, .argv = argv }, .on = { LANE_ON_LOCAL }, .n_on = 1 };
+	text = printed_of(NULL, &step, &config, "{\"was\":{\"rows\":[[\"a\\nEOF\\nreboot\"]]}}");
+	assert_non_null(strstr(text, "say 'a\n''EOF\n''reboot'"));
 	free(text);
 }
 
@@ -148,7 +165,7 @@ static void replicas_are_asked_each(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(what_was_captured_stays_a_comment),
+		cmocka_unit_test(what_was_captured_stays_a_comment), cmocka_unit_test(what_was_captured_ends_no_document),
 		cmocka_unit_test(what_a_profile_says_stays_a_comment),
 		cmocka_unit_test(what_goes_back_does_so_in_the_order_of_needs),
 		cmocka_unit_test(replicas_are_asked_each),

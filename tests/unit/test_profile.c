@@ -176,6 +176,7 @@ static void spoiled_ways_are_refused(void **state)
 		{ "match = \"^2\"; } );\n    edges", "match = \"[\"; } );\n    edges", "is no regular expression" },
 		{ "\"${edge.file}\"", "\"${edge.flie}\"", "${edge.flie} is not known here" },
 		{ "order = \"path\"; ", "", "order = \"path\" is for the edges of a path" },
+		{ "order = \"path\"; ", "order = \"path\"; again = true; ", "again is not for the edges of a path" },
 		{ "where = [ \"old\" ]; after = [ \"repair\" ]", "where = [ \"old\" ]; order = \"path\"; after = [ \"repair\" ]", "order = \"path\" is for the edges of a path" },
 		{ "absent = \"new\"", "absent = \"gone\"", "no class \"gone\"" },
 		{ "probe = \"version\"; class", "probe = \"version\"; absent = \"new\"; class", "absent goes with sql" },
@@ -251,6 +252,16 @@ static void a_plan_leaves_stages_out(void **state)
 	assert_string_equal(again->text, profile->text);
 	assert_int_equal(again->plan, profile->plan);
 	assert_int_equal(again->n_stages, 2);
+	profile_free(again);
+	char *loose = NULL; /* of an upgd that asked for less: what was started with it goes on */
+	const char *at = strstr(profile->text, "order = \"path\"");
+	assert_true(at != NULL && asprintf(&loose, "%.*sagain = true;\n%s", (int)(at - profile->text), profile->text, at) > 0);
+	assert_null(profile_parse(loose, "journal", climb, &errors, &fail));
+	conf_errors_done(&errors);
+	errors = (struct conf_errors){ 0 };
+	again = profile_of_journal(loose, climb, &errors, &fail);
+	assert_non_null(again);
+	free(loose);
 	assert_non_null(strstr(profile->text, "repair")); /* the whole text, whatever was taken of it */
 	profile_free(again);
 	profile_free(profile);

@@ -30,7 +30,7 @@ static struct level_rule levels[] = { { S("5.0"), S("^5[.]") }, { S("4.2"), S("^
 static struct param params[] = { { .name = S("dir"), .value = S("C:\\sql") } };
 static struct set sets[] = { { .name = S("cluster"), .from = SET_CLUSTER },
 	{ .name = S("edge"), .from = SET_PATH, .edges = edges, .n_edges = 6, .levels = levels, .n_levels = 2 } };
-static struct step steps[1] = { { .name = S("sql"), .act = { .kind = ACTION_RUN }, .on = { LANE_ON_LOCAL }, .n_on = 1, .resolve = RESOLVE_RERUN } };
+static struct step steps[2] = { { .name = S("sql"), .act = { .kind = ACTION_RUN }, .on = { LANE_ON_LOCAL }, .n_on = 1, .resolve = RESOLVE_RERUN } };
 static struct stage stage = { .name = S("climb"), .set = 1, .where = 1u << CLASS_OLD, .order = ORDER_PATH, .fence = -1, .total = 8, .steps = steps, .n_steps = 1 };
 static struct profile profile = { .set_node = -1, .set_tenants = -1, .sets = sets, .n_sets = 2, .stages = &stage, .n_stages = 1,
 	.params = params, .n_params = 1, .plan = -1 };
@@ -317,6 +317,42 @@ static void what_is_at_its_end_is_asked_by_a_retry(void **state)
 	steps[0].n_verify = 0;
 }
 
+/* The first step failed, and a person ran the script by hand: that was never sent, and is asked all the same. */
+static void what_comes_later_is_asked_at_its_end_too(void **state)
+{
+	(void)state;
+	steps[1] = steps[0];
+	steps[1].n_done_when = 1;
+	stage.n_steps = 2;
+	uint32_t unit = retried();
+	now += 3000;
+	seen("9");
+	assert_true(wants(EFFECT_ACT)); /* the first says nothing of when it is done */
+	tell((struct event){ .kind = EVENT_ACTED, .unit = unit, .attempt = 2, .lane = r->units[unit].lane[0], .seq = r->units[unit].intent[0], .result = RESULT_OK });
+	tell((struct event){ .kind = EVENT_VERIFIED, .unit = unit, .attempt = 2, .result = RESULT_OK });
+	assert_int_equal(r->units[unit].step, 1);
+	assert_true(wants(EFFECT_ASK));
+	assert_false(wants(EFFECT_ACT));
+	stage.n_steps = 1;
+	steps[1].n_done_when = 0;
+}
+
+/* It may take two minutes to say: until then what was seen before is no answer. */
+static void a_retry_waits_for_a_slow_level(void **state)
+{
+	(void)state;
+	uint32_t unit = retried();
+	for (int i = 0; i < 5; i++) {
+		now += 3000;
+		tell((struct event){ .kind = EVENT_TICK });
+		assert_false(wants(EFFECT_ACT));
+	}
+	seen("10");
+	now += 3000;
+	seen("10");
+	assert_int_equal(r->units[unit].state, UNIT_DONE);
+}
+
 static void what_is_not_behind_is_run_by_a_retry(void **state)
 {
 	(void)state;
@@ -462,6 +498,7 @@ int main(void)
 		cmocka_unit_test_teardown(what_is_behind_while_it_waits_is_not_run, teardown),
 		cmocka_unit_test_teardown(what_is_far_behind_is_not_run_by_a_retry, teardown),
 		cmocka_unit_test_teardown(what_is_at_its_end_is_asked_by_a_retry, teardown),
+		cmocka_unit_test_teardown(what_comes_later_is_asked_at_its_end_too, teardown), cmocka_unit_test_teardown(a_retry_waits_for_a_slow_level, teardown),
 		cmocka_unit_test_teardown(what_is_not_behind_is_run_by_a_retry, teardown),
 		cmocka_unit_test_teardown(a_retry_waits_for_no_level_that_nobody_says, teardown),
 		cmocka_unit_test_teardown(a_look_that_was_ordered_is_not_too_old, teardown),
