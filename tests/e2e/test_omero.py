@@ -207,7 +207,7 @@ def test_the_way_back_is_a_new_database_with_the_old_release_on_it(make_lab):
 	assert "objectivesettings_check" in told, told
 	serves(site, "3.2.3", "OMERO3A__11")
 	assert made(site) == before
-	assert site.pg.value("SELECT reltuples::int FROM pg_class WHERE relname = 'image'", "omero") == "400"  # its statistics are not in the dump
+	assert site.pg.value("SELECT count(*) FROM pg_stats WHERE tablename = 'image'", "omero") != "0"  # they are not in the dump
 	kept = [d for d in site.databases() if d != "omero"]
 	assert len(kept) == 1 and kept[0].startswith("omero_failed_") and site.dbpatch(kept[0]) == "OMERO4.2__0", site.databases()
 	site.pg.sql("UPDATE objectivesettings SET refractiveindex = 1.33 WHERE id = 5", "omero")
