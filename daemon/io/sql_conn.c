@@ -152,6 +152,7 @@ static const struct {
 } session[] = {
 	{ "lock_wait_timeout", "5" }, { "innodb_lock_wait_timeout", "5" }, { "wait_timeout", "600" }, { "net_read_timeout", "30" },
 	{ "net_write_timeout", "30" }, { "autocommit", "1" }, { "sql_mode", "" }, { "character_set_client", "utf8mb4" },
+	{ "group_concat_max_len", "1048576" }, /* MySQL cuts at 1024, and says so to nobody */
 };
 enum { N_SESSION = sizeof(session) / sizeof(session[0]) };
 

@@ -38,6 +38,7 @@ def is_v4(site):
 	assert data.texts(site.db) == site.texts
 	assert [s["status"] for s in site.servers_of("lb", "cells").values()] == ["UP"] * len(site.nodes)
 	assert not site.db.sql("SELECT 1 FROM cells.hydra_jwk WHERE sid = 'hydra.openid.id-token'")
+	assert site.capabilities() == site.capable and site.boots() == [n.name for n in site.nodes]
 
 
 def is_v3(site, collations):
@@ -45,7 +46,7 @@ def is_v3(site, collations):
 	assert site.versions() == {"3.0.9"} and site.migrated() == 0
 	assert data.texts(site.db) == site.texts and data.keys(site.db) == site.keys and data.collations(site.db) == collations
 	assert len(site.db.sql("SELECT 1 FROM cells.hydra_jwk")) == 2
-	assert site.capabilities() == site.capable
+	assert site.capabilities() == site.capable and site.boots() == [n.name for n in site.nodes]
 	for node in site.nodes:
 		assert (node.dir / "data/.minio.sys/format.json").read_text() == FORMAT
 		assert json.loads((node.columns["work"] / "pydio.json").read_text())["versions"] == {"pydio.grpc.oauth": "3.0.9"}
@@ -88,7 +89,7 @@ def test_all_nodes_at_once_and_users_see_the_maintenance_page(make_lab):
 	for node in site.nodes:
 		assert "./pydio.json" in archived(node, "work") and "./.minio.sys/format.json" in archived(node, "objects")
 		assert not [f for f in archived(node, "work") + archived(node, "objects") if "big.bin" in f]
-		assert site.calls(node.name) == ["systemctl start cells", "systemctl stop cells", "systemctl stop cells", "systemctl start cells"]
+		assert site.calls(node.name) == [f"systemctl {verb} cells" for verb in ("start", "disable", "stop", "stop", "start", "enable")]
 
 
 def archived(node, what):
@@ -134,7 +135,7 @@ def test_cells_that_cannot_be_stopped_keeps_nobody_out(make_lab):
 
 
 @pytest.mark.long
-def test_a_node_that_was_rebooted_beside_the_first_start(make_lab):
+def test_a_node_that_somebody_starts_beside_the_first_start(make_lab):
 	"""It runs v4 as well; on the way back it is stopped before the old state is restored under it."""
 	site = make_lab(Cells)
 	before = data.collations(site.db)
@@ -146,7 +147,54 @@ def test_a_node_that_was_rebooted_beside_the_first_start(make_lab):
 	site.fault("migrate", "fail:pydio.grpc.policy", "n1")
 	site.wait_until(lambda: rests(site), 90, "it is back and rests")
 	is_v3(site, before)
-	assert site.calls("n2")[-3:] == ["systemctl start cells", "systemctl stop cells", "systemctl start cells"]
+	assert site.calls("n2")[-4:] == [f"systemctl {verb} cells" for verb in ("start", "stop", "start", "enable")]
+
+
+@pytest.mark.long
+def test_a_node_that_is_rebooted_while_all_are_down(make_lab):
+	"""Neither v3 nor v4 starts with it, before its turn."""
+	site = make_lab(Cells, nodes=2)
+	site.fault("migrate", "wait:pydio.grpc.acl", "n1")
+	start(site)
+	site.wait_until(lambda: site.migrated() == 2, 60, "v4 is half way in its migration")
+	site.reboot("n2")
+	assert not site.is_running("n2") and site.is_running("n1")
+	let_go_on(site, "migrate")
+	site.wait_for_state("done", seconds=60)
+	is_v4(site)
+	assert site.calls("n2").count("systemctl start cells") == 2
+
+
+# As where there is no room: half of the archive is there.
+TAR = """#!/bin/sh
+case "$*" in
+*--create*) [ ! -e "$LAB_FAULT/tar" ] || {
+	/usr/bin/tar "$@"
+	for word; do case $word in --file=*) truncate -s 3000 "${word#--file=}" ;; esac; done
+	echo "tar: Wrote only 3000 of 10240 bytes" >&2
+	exit 2
+	} ;;
+esac
+exec /usr/bin/tar "$@"
+"""
+
+
+@pytest.mark.long
+def test_an_archive_that_fails_half_way_keeps_nobody_out(make_lab):
+	"""There is nothing whole to restore from, and nothing to restore."""
+	site = make_lab(Cells, nodes=2)
+	before = data.collations(site.db)
+	(site.dir / "tar").write_text(TAR)
+	os.chmod(site.dir / "tar", 0o755)
+	site.tool("n2", site.dir / "tar")
+	site.fault("tar", "short", "n2")
+	start(site)
+	site.wait_until(lambda: is_back(site, "files/n2"), 60, "it is back and rests")
+	is_v3(site, before)
+	let_go_on(site, "tar", "n2")
+	site.upgctl("retry", "files/n2")
+	site.wait_for_state("done", seconds=60)
+	is_v4(site)
 
 
 # collations
@@ -155,18 +203,18 @@ def test_a_node_that_was_rebooted_beside_the_first_start(make_lab):
 @pytest.mark.parametrize("state", ["latin1", "jwk", later("database"), later("keyless")])
 def test_a_wrong_collation_is_found_before_and_mended_if_asked_for(make_lab, state):
 	site = make_lab(Cells, state=state, nodes=1)
-	before = data.collations(site.db)
+	before, default = data.collations(site.db), site.db.sql("SELECT @@collation_database", "cells")
 	assert site.gate() and (state != "jwk" or len(site.gate()) == 1)
 	start(site, *FIX)
 	site.wait_for_state("done", seconds=60)
 	is_v4(site)
-	assert not site.gate() and site.db.sql("SELECT @@character_set_database", "cells") == [["utf8mb4"]]
+	assert not site.gate() and site.db.sql("SELECT @@collation_database", "cells") == ([["utf8mb4_general_ci"]] if state == "database" else default)
 	assert data.keys(site.db) == site.keys and len(site.keys) == (0 if state == "keyless" else 6)
 	after = data.collations(site.db)
 	exact = {k for k, v in before.items() if v.endswith("_bin")}
 	assert len(exact) == 9 and {k for k, v in after.items() if v.endswith("_bin") and ".v4_" not in k} == exact
 	assert all(after[k].startswith("utf8mb4") for k in before if not k.startswith(("gorp_", "hydra_jwk_migration", "enc_node_keys")))
-	assert after["enc_node_keys.node_id"] == "ascii_general_ci"
+	assert after["enc_node_keys.node_id"] == "ascii_general_ci" and after["hydra_jwk.kid"] == after["hydra_client.id"] == after["hydra_client"]
 
 
 @pytest.mark.long
@@ -256,7 +304,8 @@ def test_a_binary_from_a_file_and_hashes_at_the_end(make_lab):
 	site.start_upgd()
 	site.people = site.users()
 	given = ("--to", "4.2.1", "--set", f"binary={file}", "--set", "rehash=yes")
-	assert "has that checksum" in site.upgctl("check", *given, "--set", "sha256=0123", codes=None)
+	assert "sha256" in site.upgctl("check", *given, codes=None)  # it is not left out
+	assert "has that checksum" in site.upgctl("check", *given, "--set", "sha256=" + "0" * 64, codes=None)
 	site.fault("rehash", "fail", "n1")
 	site.fault("rehash", "fail", "n2")
 	site.upgctl("start", "--yes", *given, "--set", f"sha256={total}")
@@ -290,7 +339,7 @@ def test_killed_in_the_first_start(make_lab):
 @pytest.mark.parametrize("fault,word,said,hint", [
 	later("gate", "dirty", "Stopping all migrations", "fix_collation=yes"),
 	("migrate", "code", "Could not apply migrations", "v4 could not migrate"),
-	later("migrate", "fail:pydio.grpc.acl", "Could not apply migrations", "v4 could not migrate"),
+	later("migrate", "panic", "gone", "v4 ended while it started"),
 	later("migrate", "die:pydio.grpc.acl", "gone", "v4 ended while it started")])
 def test_v4_that_refuses_is_found_by_its_log_and_everything_goes_back(make_lab, fault, word, said, hint):
 	site = make_lab(Cells)
@@ -321,6 +370,26 @@ def test_killed_on_the_way_back(make_lab):
 	is_v3(site, before)
 
 
+@pytest.mark.long
+def test_a_restore_that_was_cut_off_is_not_taken_for_one(make_lab):
+	"""All tables are there, the rows of the last are not: what tells structures from one another sees no difference."""
+	site = make_lab(Cells, nodes=1, users=40000)
+	before = data.collations(site.db)
+	site.fault("migrate", "fail:pydio.grpc.policy", "n1")
+	start(site)
+	site.wait_until(lambda: "dir=undo" in restore_of(site), 60, "the dump is being restored")
+	wait_until(lambda: not is_there(site, "idm_user_roles"), 20, "the restore has begun")
+	wait_until(lambda: is_there(site, "idm_user_roles"), 60, "the last table is made")
+	found = subprocess.run(["pgrep", "-f", f"^mysql .*{site.admin_cnf}"], capture_output=True, text=True, check=True).stdout.split()
+	os.kill(int(found[0]), signal.SIGKILL)
+	site.wait_until(lambda: rests(site), 60, "it is back and rests")
+	is_v3(site, before)
+
+
+def is_there(site, table):
+	return site.db.sql(f"SELECT 1 FROM information_schema.tables WHERE table_schema = 'cells' AND table_name = '{table}'")
+
+
 def restore_of(site):
 	return "".join(line for line in (site.dir / "log/upgd.log").read_text().splitlines() if "intent " in line and "step=dump" in line)
 
@@ -340,6 +409,33 @@ def test_check_lists_every_problem_of_a_bad_site_at_once(make_lab):
 	assert len([e for e in errors if "bind address" in e]) == 3 and len([e for e in errors if "update server has" in e]) == 1
 	site.upgctl(*START)
 	site.wait_until(lambda: "site_answers" in site.upgctl("status", codes=None), 30, "it is started all the same, and held")
+	assert set(u["state"] for u in site.units().values()) == {"waiting"} and site.calls("n1") == ["systemctl start cells"]
+
+
+def test_check_names_what_would_lead_astray(make_lab):
+	"""Another database would be saved than v4 changes, a look at a node would see nothing, the way back would not be allowed: each named, and started all the same nothing stops."""
+	site = make_lab(Cells, nodes=1, values={"database": "other", "saved": "/proc"})
+	node = site.nodes[0]
+	site.db.sql("CREATE DATABASE other")
+	site.procs.start("report", ["mariadb", f"--defaults-file={site.db.root_cnf}", "-e", "SELECT SLEEP(600)", "cells"])
+	(node.dir / "link").symlink_to(node.columns["bin"])
+	(node.dir / "work/storage").mkdir()
+	(node.dir / "work/logs/pydio.log").unlink()
+	(node.dir / "enabled").unlink()
+	conf = (site.dir / "upgd.conf").read_text()
+	for column, now in (("bin", node.dir / "link"), ("data", node.dir / "work/storage"), ("backup", "/proc"), ("health", f"http://127.0.0.1:{site.ports.take()}")):
+		assert str(node.columns[column]) in conf
+		conf = conf.replace(f'{column} = "{node.columns[column]}"', f'{column} = "{now}"')
+	(site.dir / "upgd.conf").write_text(conf)
+	site.start_upgd()
+	said = site.upgctl("check", "--to", "4.2.1", codes=None)
+	print(said)
+	for words in ("it is one of Cells v3", "may bring the database back", "can dump the database", "one account is connected", "room for the dump", "all services of the node are up",
+			"under the name that upgd.conf has", "systemd starts Cells", "names the database other", "names no further database", "writes its log", "but as `data`",
+			"in the folder that upgd.conf names", "room for the working directory"):
+		assert len([line for line in said.splitlines() if line.startswith("error") and words in line]) == 1, (words, said)
+	site.upgctl(*START)
+	site.wait_until(lambda: "is_of_v3" in site.upgctl("status", codes=None), 30, "it is started all the same, and held")
 	assert set(u["state"] for u in site.units().values()) == {"waiting"} and site.calls("n1") == ["systemctl start cells"]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """
 A database as Cells v3 leaves it, of our own writing: fourteen tables that the collation gate looks at, six foreign keys, names that are told apart by
-case (_bin), bookkeeping tables. States: healthy · latin1 (the tables; the database is utf8mb4) · database (its default is latin1, the tables are not) ·
-keyless (latin1, and somebody has dropped all foreign keys) · jwk (hydra_jwk alone is latin1).
+case (_bin), bookkeeping tables. States: healthy · latin1 (the tables, one of them in an old row format; the database is utf8mb4) · database (its
+default is latin1, the tables are not) · keyless (latin1, and somebody has dropped all foreign keys) · jwk (hydra_jwk alone is latin1, the others utf8mb4_unicode_ci).
 """
 
 STATES = ("healthy", "latin1", "database", "keyless", "jwk")
@@ -29,7 +29,7 @@ CREATE TABLE idm_policy_rel (group_uuid VARCHAR(128) NOT NULL, policy_id VARCHAR
 CREATE TABLE data_pydiods1_nodes (uuid VARCHAR(128) PRIMARY KEY, name VARCHAR(255) NOT NULL, parent VARCHAR(128) NOT NULL, UNIQUE KEY names (parent, name))
 	CHARSET {c} COLLATE {c}_bin;
 CREATE TABLE data_personal_nodes (uuid VARCHAR(128) PRIMARY KEY, name VARCHAR(255) NOT NULL, parent VARCHAR(128) NOT NULL, UNIQUE KEY names (parent, name))
-	CHARSET {c} COLLATE {c}_bin;
+	CHARSET {c} COLLATE {c}_bin{rows};
 CREATE TABLE hydra_client (id VARCHAR(255) PRIMARY KEY, client_name TEXT, secret TEXT) CHARSET {c} COLLATE {ci};
 CREATE TABLE hydra_jwk (pk INT AUTO_INCREMENT PRIMARY KEY, sid VARCHAR(255) NOT NULL, kid VARCHAR(255) NOT NULL, keydata TEXT) CHARSET {jwk} COLLATE {jwk}_general_ci;
 CREATE TABLE enc_node_keys (node_id VARCHAR(255) PRIMARY KEY) CHARSET ascii COLLATE ascii_general_ci;
@@ -40,7 +40,7 @@ CREATE TABLE hydra_jwk_migration (id VARCHAR(255) PRIMARY KEY, applied_at DATETI
 # Rows: some with letters that are not ASCII, and names that differ by case alone.
 ROWS = """
 INSERT INTO idm_user_idx_tree SELECT CONCAT('u', seq), CONCAT('Zoë ', seq), 2 FROM seq_1_to_{users};
-INSERT INTO idm_user_idx_tree VALUES ('ua', 'anna', 2), ('ub', 'Anna', 2);
+INSERT INTO idm_user_idx_tree VALUES ('ua', 'anna', 2), ('ub', 'Anna', 2), ('uc', '{letters}', 2);
 INSERT INTO idm_user_attributes SELECT CONCAT('u', seq), 'displayName', CONCAT('Façade ', seq) FROM seq_1_to_{users};
 INSERT INTO idm_user_roles SELECT CONCAT('u', seq), 'ROOT_GROUP', seq FROM seq_1_to_{users};
 INSERT INTO idm_acl_nodes SELECT seq, CONCAT('node', seq) FROM seq_1_to_{users};
@@ -62,7 +62,7 @@ INSERT INTO gorp_migrations VALUES ('idm_user_0.1.sql', NOW()), ('idm_acl_0.1.sq
 KEYS = """SELECT k.table_name, k.constraint_name, GROUP_CONCAT(k.column_name ORDER BY k.ordinal_position), k.referenced_table_name,
 	GROUP_CONCAT(k.referenced_column_name ORDER BY k.ordinal_position), r.delete_rule, r.update_rule
 	FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r USING (constraint_schema, constraint_name)
-	WHERE k.constraint_schema = 'cells' AND k.referenced_table_name IS NOT NULL GROUP BY k.table_name, k.constraint_name ORDER BY 1, 2"""
+	WHERE k.constraint_schema = 'cells' AND k.referenced_table_name IS NOT NULL AND k.table_name NOT LIKE 'v4%' GROUP BY k.table_name, k.constraint_name ORDER BY 1, 2"""
 
 
 def create(db, state="healthy", users=200, files=2000, password="cells"):
@@ -70,16 +70,18 @@ def create(db, state="healthy", users=200, files=2000, password="cells"):
 	assert state in STATES, state
 	charset = "latin1" if state in ("latin1", "keyless") else "utf8mb4"
 	jwk = "latin1" if state == "jwk" else charset
-	collation = "latin1_swedish_ci" if charset == "latin1" else "utf8mb4_general_ci"
-	db.sql(f"CREATE DATABASE cells CHARACTER SET {'latin1' if state == 'database' else 'utf8mb4'}; SET NAMES utf8mb4; USE cells;"
-		+ TABLES.format(c=charset, ci=collation, jwk=jwk) + ROWS.format(users=users, files=files)
+	collation = "latin1_swedish_ci" if charset == "latin1" else "utf8mb4_unicode_ci" if state == "jwk" else "utf8mb4_general_ci"
+	default = "latin1_swedish_ci" if state == "database" else "utf8mb4_unicode_ci" if state == "jwk" else "utf8mb4_general_ci"
+	db.sql(f"CREATE DATABASE cells COLLATE {default}; SET NAMES utf8mb4; USE cells;"
+		+ TABLES.format(c=charset, ci=collation, jwk=jwk, rows=" ROW_FORMAT=COMPACT" if charset == "latin1" else "")
+		+ ROWS.format(users=users, files=files, letters="Øl" if charset == "latin1" else "Δ😀")
 		+ f"CREATE USER cells@'%' IDENTIFIED BY '{password}'; GRANT ALL ON cells.* TO cells@'%';", seconds=120)
 	if state == "keyless":
 		db.sql(";".join(f"ALTER TABLE cells.{table} DROP FOREIGN KEY {name}" for table, name, *_ in keys(db)))
 
 
 def keys(db):
-	"""The foreign keys, with their columns and rules."""
+	"""The foreign keys, with their columns and rules, but for those of v4."""
 	return db.sql(KEYS)
 
 
@@ -92,5 +94,6 @@ def collations(db):
 def texts(db):
 	"""What people have written, as UTF-8 in hexadecimal: to be the same whatever it is kept in."""
 	columns = {"idm_user_idx_tree": "uuid, HEX(CONVERT(name USING utf8mb4))", "idm_user_attributes": "uuid, HEX(CONVERT(value USING utf8mb4))",
-		"data_pydiods1_nodes": "uuid, HEX(CONVERT(name USING utf8mb4))", "idm_acls": "id, node_id, workspace, role"}
+		"data_pydiods1_nodes": "uuid, HEX(CONVERT(name USING utf8mb4))", "idm_acls": "id, node_id, workspace, role",
+		"idm_user_roles": "uuid, role, weight"}
 	return {table: db.sql(f"SELECT {what} FROM cells.{table} ORDER BY 1") for table, what in columns.items()}

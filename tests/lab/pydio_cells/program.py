@@ -134,9 +134,9 @@ def admin(_version, _exe, args):
 		return 1
 	name = args[args.index("--datasource") + 1]
 	if fault("rehash")[0] == "fail":
-		print("\rError while rehashing: context deadline exceeded")
+		print("✗ [ERROR] context deadline exceeded")
 		return 0
 	with open(work_dir() / "rehashed", "a") as out:
 		out.write(f"{name} {time.time():.0f}\n")
-	print(f"Rehashing datasource {name}\nDone")
+	print("✔ [SUCCESS] Posted job for recomputing hashes on all files. You can monitor the job in the scheduler.")
 	return 0

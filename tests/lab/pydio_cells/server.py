@@ -11,6 +11,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,7 @@ from pydio_cells.program import fault
 
 # The migrations of v4: service, file as gorp_migrations names it, its statement. A file is recorded after its DDL, which commits by itself.
 V4 = (
-	("pydio.grpc.oauth", "hydra_v4_1.sql", "ALTER TABLE hydra_client ADD COLUMN v4_nid CHAR(36) NULL"),
+	("pydio.grpc.oauth", "hydra_v4_1.sql", "CREATE TABLE v4_flow (id INT PRIMARY KEY, client VARCHAR(255), FOREIGN KEY (client) REFERENCES hydra_client (id))"),
 	("pydio.grpc.user", "idm_user_v4_1.sql", "ALTER TABLE idm_user_attributes ADD COLUMN v4_hash INT NULL"),
 	("pydio.grpc.acl", "idm_acl_v4_1.sql", "ALTER TABLE idm_acls ADD COLUMN v4_expires DATETIME NULL"),
 	("pydio.grpc.policy", "idm_policy_v4_1.sql", "ALTER TABLE idm_policy ADD COLUMN v4_meta TEXT NULL"),
@@ -52,7 +53,8 @@ class Server:
 	# life
 
 	def serve(self):
-		signal.signal(signal.SIGTERM, lambda *_: self.ended.set())
+		asked = []  # set() in a handler would wait for a lock that the thread it interrupts may hold
+		signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
 		binds = self.config["defaults"]["sites"][0]["Binds"]
 		if self.is_v4 and any(re.search("[A-Za-z]", b) for b in binds):
 			self.log("ERROR", "pydio.web.gateway", f"cannot listen on {binds[0]}: a bind address must be an IP address")
@@ -61,13 +63,19 @@ class Server:
 		if self.health_port:
 			servers.append(self._listen(self.health_port, self._health))
 		self.log("INFO", "pydio.server", f"Starting Cells {self.version}")
+		# One of its connections, which ends with us.
+		pool = subprocess.Popen(self.client, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 		if binds:
 			threading.Thread(target=self._boot, daemon=True).start()
-		self.ended.wait()
+		while not asked and not self.ended.wait(0.02):  # poll interval
+			pass
+		self.ended.set()
 		word, argument = fault("stop")
 		if word == "slow":
 			time.sleep(int(argument) / 1000)  # the fault itself, no deadline and no poll interval
 		self.log("INFO", "pydio.server", "Stopping")
+		pool.stdin.close()
+		pool.wait()
 		for server in servers:
 			server.shutdown()
 		return 0
@@ -164,9 +172,8 @@ class Server:
 		word, argument = fault("migrate")
 		time.sleep(int(os.environ.get("LAB_SERVICE_MS", "50")) / 1000)  # the work of that service, no poll interval
 		if word == "panic":
-			self.log("ERROR", service, "panic: assignment to entry in nil map")
-			self.ended.set()
-			raise SystemExit
+			print("panic: assignment to entry in nil map", file=sys.stderr, flush=True)
+			os._exit(2)
 		if word == "fail" and argument == service:
 			raise Failed(f"{name}: Error 1064: You have an error in your SQL syntax")
 		while fault("migrate") == ("wait", service) and not self.ended.wait(0.02):

@@ -53,7 +53,8 @@ class Cells(Site):
 			self.db.sql(f"GRANT REFERENCES ON cells.* TO upgd@'{host}'")
 			self.db.sql(f"CREATE USER cellsadmin@'{host}' IDENTIFIED BY '{self.mark}'; GRANT ALL ON cells.* TO cellsadmin@'{host}'")
 		self.admin_cnf = self.dir / "cnf/cells-admin.cnf"
-		self.private("cnf/cells-admin.cnf", templates.option_file(host="127.0.0.1", port=self.db.port, user="cellsadmin", password=self.mark))
+		# Its character set is that of years ago: a dump in it would lose letters.
+		self.private("cnf/cells-admin.cnf", templates.option_file(host="127.0.0.1", port=self.db.port, user="cellsadmin", password=self.mark) + "default-character-set=latin1\n")
 		self.keys, self.texts = data.keys(self.db), data.texts(self.db)
 		for name in ("packages", "saved"):
 			(self.dir / name).mkdir()
@@ -66,6 +67,7 @@ class Cells(Site):
 		self._balancer()
 		self.write_conf(self._vars(), balancers={"main": ("cells", ("lb",))}, databases={"cells": (self.db, "cells")})
 		for node in self.nodes:
+			(node.dir / "enabled").touch()
 			self.remote(node.name, "systemctl", "start", "cells")
 		self.wait_until(lambda: all(s["status"] == "UP" for s in self.servers_of("lb", "cells").values()), 30, "all nodes are up")
 
@@ -122,6 +124,17 @@ class Cells(Site):
 
 	def versions(self):
 		return {self.version(n.name) for n in self.nodes}
+
+	def reboot(self, node):
+		"""Everything on it is gone at once, and what it starts when it boots is there again."""
+		self.remote(node, "systemctl", "reboot", "cells")
+
+	def is_running(self, node):
+		return subprocess.run(["pgrep", "-f", f"^{self.node(node).columns['bin']} "], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+	def boots(self):
+		"""The nodes that start Cells when they boot."""
+		return [n.name for n in self.nodes if (n.dir / "enabled").exists()]
 
 	def capabilities(self):
 		"""The nodes whose program has that of its file."""
