@@ -99,6 +99,13 @@ def _signal_marked(pid, mark, signum):
 		os.close(fd)
 
 
+def _words(pid):
+	try:
+		return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+	except OSError:
+		return "?"  # gone meanwhile
+
+
 def sweep(mark, spare=()):
 	"""Ends all that carry the mark: TERM, 3 s, KILL. Returns what it found, for the record."""
 	found = {}
@@ -110,8 +117,7 @@ def sweep(mark, spare=()):
 		late = time.monotonic() > deadline
 		for pid in left:
 			if pid not in found:
-				found[pid] = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace") \
-					if start_time(pid) else "?"
+				found[pid] = _words(pid)
 				_signal_marked(pid, mark, signal.SIGTERM)
 			elif late:
 				_signal_marked(pid, mark, signal.SIGKILL)

@@ -90,7 +90,10 @@ class Server:
 				self.send_header("Content-Type", kind)
 				self.send_header("Content-Length", str(len(body.encode())))
 				self.end_headers()
-				self.wfile.write(body.encode())
+				try:
+					self.wfile.write(body.encode())
+				except ConnectionError:
+					pass  # a health check that has seen enough
 
 			def log_message(self, *_):  # pylint: disable=arguments-differ
 				pass
