@@ -460,8 +460,13 @@ static void rows_collect(struct discovery *d)
 
 static void judge_aside(struct discovery *d)
 {
-	for (size_t i = 0; d->profile->set_node >= 0 && i < discover_config(d)->n_nodes; i++)
-		if (is_aside(d, &d->nodes[i]))
+	const struct profile *p = d->profile;
+	bool all = p->plan >= 0 && p->plans[p->plan].all;
+	for (size_t i = 0; p->set_node >= 0 && i < discover_config(d)->n_nodes; i++)
+		if (is_aside(d, &d->nodes[i]) && all)
+			discover_say(d, DISCOVER_ERROR, d->nodes[i].config->name, "make it ready there, or stop it and take it out of nodes in upgd.conf",
+				"is in maintenance in %s by somebody's hand, and this plan leaves no node alone", p->respect);
+		else if (is_aside(d, &d->nodes[i]))
 			discover_say(d, DISCOVER_WARNING, d->nodes[i].config->name, "make it ready in the balancer before the start, or upgrade it by hand",
 				"is in maintenance in %s by somebody's hand: it is left alone", d->profile->respect);
 }

@@ -250,10 +250,11 @@ static const struct param *param_named(const struct profile *p, const char *name
 
 static void load_plan(struct loader *l, const struct conf_node *node, struct plan *plan)
 {
-	static const char *const keys[] = { "name", "when", "stages", NULL };
+	static const char *const keys[] = { "name", "when", "stages", "all", NULL };
 	conf_known(node, keys, l->errors);
 	plan->name = profile_copy(conf_str(node, "name", CONF_REQUIRED, "?", l->errors));
 	plan->stages = profile_list(l, node, "stages");
+	plan->all = conf_bool(node, "all", CONF_OPTIONAL, false, l->errors);
 	if (plan->stages == NULL || plan->stages[0] == NULL)
 		conf_error(l->errors, node, "plan %s has no stages", plan->name);
 	const struct conf_node *when = conf_group(node, "when", CONF_REQUIRED, l->errors);

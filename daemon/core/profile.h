@@ -36,6 +36,7 @@ struct plan {
 	char *name;
 	char **params, **matches; /* each of these parameters matches its regular expression; NULL-terminated, in pairs */
 	char **stages;            /* their names; NULL-terminated */
+	bool all;                 /* no node may be left alone */
 };
 
 /* What an observed row is. Class 0 is "no match": nothing is ever done to such a row. */
