@@ -2,6 +2,7 @@
 """MongooseIM by conf/profiles/mongooseim.conf: stand-ins of its programs, real PostgreSQL and MariaDB, a real HAProxy in tcp mode, sessions that stay open."""
 
 import os
+import shutil
 
 import pytest
 
@@ -111,6 +112,14 @@ def test_goes_on_from_where_the_vendors_script_ends_on_mariadb(mim):
 TWICE = "INSERT INTO discovery_nodes SELECT 'other', node_name, node_num, '', 0 FROM discovery_nodes"
 
 
+def no_room(site):
+	"""A df on upgd's host that finds little. The environment that leads to it."""
+	(site.dir / "bin").mkdir()
+	(site.dir / "bin/df").write_text("#!/bin/sh\necho Avail\necho 1000\n")
+	(site.dir / "bin/df").chmod(0o755)
+	return {"PATH": f"{site.dir}/bin:{os.environ['PATH']}"}
+
+
 @pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
 def test_check_names_all_that_is_wrong_at_once(mim, kind):
 	site = mim(database=kind)
@@ -122,11 +131,17 @@ def test_check_names_all_that_is_wrong_at_once(mim, kind):
 		toml = node.dir / "etc/mongooseim.toml"
 		toml.write_text(toml.read_text().replace('scope = "global"', 'scope = "single_host"\n  host = "example.net"'))
 	site.remote("n3", "mongooseimctl", "stop")
-	site.procs.run(["rm", "-r", f"{site.dir}/packages/6.2.1"])
+	site.procs.run(["rm", "-r", f"{site.dir}/packages/6.2.1", f"{site.dir}/packages/6.2.0"])
+	site.fault("package", "held", "n1")
+	if kind == "mysql":
+		site.sql("REVOKE TRIGGER ON mim.* FROM mim@localhost")
+	site.stop_upgd()
+	site.start_upgd(env=no_room(site))
 	found = problems(site)
 	text = "\n".join(f"{subject}: {said}" for subject, said in found.items())
 	for what in ("no node has two rows in discovery_nodes", "rostergroups is there twice", "has nothing left to fill in", "no scope that 6.2.1 does not know", "the node runs (mongooseimctl",
-			"every node that is discovered has joined", "knows that version of the package"):
+			"every node that is discovered has joined", "knows that version of the package", "could get the version before again", "nobody holds the package back", "room for the dump",
+			*(["could bring all of the database back"] if kind == "mysql" else [])):
 		assert what in text, f"{what}\n{text}"
 	for mend in ("DELETE", "put your domain", 'scope = "host_type"', "start it", "apt-get update"):
 		assert mend in text, f"{mend}\n{text}"
@@ -196,7 +211,7 @@ def test_psql_killed_in_the_middle_leaves_nothing_of_its_script(mim):
 @pytest.mark.long
 def test_upgd_killed_while_a_node_is_down(mim):
 	site = mim()
-	site.fault("boot", "slow:40", "n2")
+	site.fault("boot", "slow:80", "n2")  # longer than `mongooseimctl started` waits
 	start(site)
 	wait_for_step(site, "roll/n2", "started")
 	site.kill_upgd()
@@ -207,17 +222,24 @@ def test_upgd_killed_while_a_node_is_down(mim):
 
 
 def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
-	"""A word in its mongooseim.toml. Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
+	"""What nobody can ask in advance: TLS without the certificates that 6.2.1 wants. Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
 	site = mim()
 	toml = site.node("n2").dir / "etc/mongooseim.toml"
-	toml.write_text(toml.read_text().replace('scope = "global"', 'scope = "single_host"'))
+	toml.write_text(toml.read_text() + '\n[outgoing_pools.rdbms.default.connection.tls]\n  verify_mode = "peer"\n')
 	site.fault("boot", "row-first", "n2")
 	start(site)
 	wait_for_unit(site, "roll/n2", "failed")
 	assert site.running() == {"n1": NEW, "n2": OLD, "n3": OLD}
 	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
 	assert ["mim", "mongooseim@n2"] in site.sql("SELECT cluster_name, node_name FROM discovery_nodes")
-	toml.write_text(toml.read_text().replace('scope = "single_host"', 'scope = "host_type"'))
+	mended = toml.read_text() + '  cacertfile = "priv/ssl/cacert.pem"\n'
+	toml.write_text(mended)
+	site.fault("boot", "die-new", "n2")
+	site.upgctl("retry", "roll/n2")
+	site.wait_until(lambda: (site.node("n2").dir / "node.log").read_text().count("Could not start") == 2, 60, "it has not started once more")
+	wait_for_unit(site, "roll/n2", "failed")
+	assert toml.read_text() == mended
+	site.fault("boot", None, "n2")
 	site.upgctl("retry", "roll/n2")
 	is_done(site)
 
@@ -250,17 +272,46 @@ def test_a_script_with_localhost_in_it_moves_nobody(mim, kind):
 	assert all(len(user.places) == 1 for user in site.users)
 
 
-@pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
-def test_a_node_that_was_left_alone_holds_the_database(mim, kind):
-	"""In maintenance since before, so it is not stopped: its old process would run on the database that is changed under it."""
-	site = mim(database=kind, version="5.0.0", to="5.1.0")
+def test_a_node_in_maintenance_is_named_where_all_are_stopped(mim):
+	"""It would be left alone, and its process run on the database that is changed under it. Where nodes are rolled it may stay."""
+	site = mim(version="6.3.1", to="6.3.2")
 	site.lb("lb", "set server be_c2s/n3 state maint")
 	site.wait_until(lambda: site.servers()["n3"]["status"].startswith("MAINT"), 10, "n3 is in maintenance")
-	start(site)
-	wait_for_unit(site, f"save-{kind}/cluster", "failed", seconds=150)
-	rests(site)
+	assert "leaves no node alone" in problems(site)["n3"]
+	with pytest.raises(LabError, match="leaves no node alone"):
+		start(site)
+	assert site.running() == {name: "6.3.1" for name in ALL}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["pgsql", "mysql"])
+def test_whoever_is_still_in_the_database_sends_a_stop_of_all_back(mim, kind):
+	site = mim(database=kind, version="5.0.0", to="5.1.0")
+	with site.hold("users"):
+		start(site)
+		wait_for_unit(site, f"save-{kind}/cluster", "failed", seconds=150)
+		rests(site)
 	assert "somebody still uses the database" in site.upgctl("status", codes=None) + site.upgctl("explain", f"save-{kind}/cluster")
-	assert site.running() == {name: "5.0.0" for name in ALL} and not site.sql("SELECT 1 FROM information_schema.columns WHERE table_name = 'inbox' AND column_name = 'box'")
+	is_as_before(site)
+	assert not site.sql("SELECT 1 FROM information_schema.columns WHERE table_name = 'inbox' AND column_name = 'box'")
+
+
+@pytest.mark.long
+def test_whoever_came_while_the_dump_was_made_sends_a_stop_of_all_back(mim):
+	"""What he has written would not come back with the dump."""
+	site = mim(version="5.0.0", to="5.1.0")
+	(site.dir / "bin").mkdir()
+	(site.dir / "bin/pg_dump").write_text(f"""#!/bin/sh
+{shutil.which("pg_dump")} "$@" || exit 1
+case "$*" in *schema-only*) ;; *) setsid psql -XAtq -d '{site.conninfo()}' -c 'SELECT pg_sleep(600)' </dev/null >/dev/null 2>&1 & esac
+""")
+	(site.dir / "bin/pg_dump").chmod(0o755)
+	site.stop_upgd()
+	site.start_upgd(env={"PATH": f"{site.dir}/bin:{os.environ['PATH']}"})
+	start(site)
+	rests(site)
+	assert "somebody came while the dump was made" in site.upgctl("explain", "save-pgsql/cluster")
+	is_as_before(site)
 
 
 @pytest.mark.long
@@ -276,18 +327,18 @@ def test_a_node_that_finds_only_itself_is_named(mim):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("how", ["an error", "a lost client"])
+@pytest.mark.parametrize("how", ["an error", "a lost client", "a lost answer"])
 def test_a_script_on_mariadb_that_did_not_reach_its_end_is_not_done(mim, how):
 	"""After its second statement the column is there that tells 5.1.0; boxes of '0' and '1' are none."""
 	site = mim(database="mysql", version="5.0.0", to="5.1.0")
 	before = site.sql("SELECT * FROM inbox ORDER BY luser")
 	script = site.dir / "scripts/mysql_5.0.0_5.1.0.sql"
 	good = script.read_text()
-	script.write_text(good.replace("UPDATE inbox", "SELECT SLEEP(20); UPDATE inbox" if how == "a lost client" else "UPDATE no_such_table", 1))
+	script.write_text(good.replace("UPDATE inbox", "SELECT SLEEP(20); UPDATE inbox" if how.startswith("a lost") else "UPDATE no_such_table", 1))
 	start(site)
-	if how == "a lost client":
+	if how.startswith("a lost"):
 		site.wait_until(lambda: site.sql("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO = 'SELECT SLEEP(20)'"), 90, "the script is half way")
-		site.kill_client("lock_wait_timeout = 20")
+		site.kill_client("lock_wait_timeout = 20", supervisor=how == "a lost answer")
 	rests(site)
 	is_as_before(site)
 	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before
@@ -306,6 +357,35 @@ def test_no_name_of_a_group_is_cut_on_mariadb(mim):
 	start(site)
 	wait_for_unit(site, "ask-mysql/6.2.1", "failed")
 	assert site.sql("SELECT MAX(CHAR_LENGTH(grp)) FROM rostergroups") == [["300"]]
+
+
+@pytest.mark.long
+def test_what_could_not_be_brought_back_is_found_before_anybody_is_sent_away(mim):
+	"""A table of somebody else: the account of upgd can dump it, and not make it his again. What was tried leaves nothing."""
+	site = mim(version="6.3.1", to="6.3.2")
+	site.db.sql("CREATE TABLE theirs (i int); ALTER TABLE theirs OWNER TO reports; GRANT SELECT ON theirs TO mim", "mim")
+	start(site)
+	wait_for_unit(site, "rehearse-pgsql/cluster", "failed")
+	assert "could not bring the database back" in site.upgctl("explain", "rehearse-pgsql/cluster")
+	is_as_before(site)
+	assert all(len(user.places) == 1 for user in site.users)
+	site.upgctl("abort", 1)
+	site.wait_for_state("aborted")
+	assert not site.sql("SELECT datname FROM pg_database WHERE datname LIKE 'mim_%'") and not list((site.dir / "backup").iterdir())
+
+
+@pytest.mark.parametrize("why", ["no old package", "held"])
+def test_a_package_that_would_not_come_stops_it_before_anybody_is_sent_away(mim, why):
+	site = mim(version="6.3.1", to="6.3.2")
+	if why == "held":
+		site.fault("package", "held", "n2")
+	else:
+		site.procs.run(["rm", "-r", f"{site.dir}/packages/6.3.1"])
+	start(site)
+	wait_for_unit(site, "ask-down/n2", "failed")
+	assert {"held": "nobody holds the package back"}.get(why, "could get the version before again") in site.upgctl("explain", "ask-down/n2")
+	is_as_before(site)
+	assert all(len(user.places) == 1 for user in site.users)
 
 
 @pytest.mark.long
@@ -331,7 +411,7 @@ def what_is_around(site):
 		return site.sql("SELECT ROUTINE_NAME, ROUTINE_DEFINITION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = 'mim'")
 	return site.sql("SELECT nspname, relname, pg_get_userbyid(relowner), relacl FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind = 'r' AND nspname IN ('public', 'report') ORDER BY 1, 2; "
 		"SELECT nspname, pg_get_userbyid(nspowner), has_schema_privilege('reader', oid, 'USAGE') FROM pg_namespace WHERE nspname IN ('public', 'report') ORDER BY 1; "
-		"SELECT pg_get_userbyid(datdba), has_database_privilege('reader', oid, 'CONNECT'), has_database_privilege('reports', oid, 'CONNECT'), datcollate FROM pg_database WHERE datname = 'mim'; "
+		"SELECT pg_get_userbyid(datdba), has_database_privilege('reader', oid, 'CONNECT'), has_database_privilege('reports', oid, 'CONNECT'), datcollate, datlocprovider, daticulocale FROM pg_database WHERE datname = 'mim'; "
 		"SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'mim'); "
 		"SELECT * FROM report.daily")
 
@@ -341,13 +421,13 @@ def test_a_first_node_that_does_not_start_brings_the_old_version_back(mim, kind)
 	"""From the dump, as nothing else takes back what the script did; then it rests, and begins anew when it is mended."""
 	site = mim(database=kind, version="5.0.0", to="5.1.0")
 	before, around = site.sql("SELECT * FROM inbox ORDER BY luser"), what_is_around(site)
-	site.fault("boot", "die-new")
+	site.fault("boot", "die-new", "n1")
 	start(site)
 	wait_for_unit(site, "up/n1", "failed", seconds=90)
 	rests(site)
 	is_as_before(site)
 	assert site.sql("SELECT * FROM inbox ORDER BY luser") == before and what_is_around(site) == around
-	site.fault("boot", None)
+	site.fault("boot", None, "n1")
 	site.upgctl("retry", "up/n1")
 	is_done(site)
 	assert {row[0] for row in site.sql("SELECT DISTINCT box FROM inbox")} == {"inbox", "archive"}

@@ -1,17 +1,18 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: MIT
 """
-Stands in for one MongooseIM node and its programs, by the name it is called by: mongooseim, mongooseimctl, apt-get, dpkg-query.
+Stands in for one MongooseIM node and its programs, by the name it is called by: mongooseim, mongooseimctl, apt-get, apt-cache, apt-mark, dpkg-query.
 
 Texts, exit codes and bad habits are MongooseIM's: `start` returns at once, `stop` waits for ever, join_cluster and its like ask
 on stdin until somebody says yes, a node of 6.2.0 cannot register while its row belongs to another cluster, and is then never started.
+Before 6.2.0 nodes share Mnesia: one that starts waits without limit for those that were there when it stopped.
 
   NODE/node.json     name, c2s (port), lab
   NODE/release/VERSION   what apt-get installed        NODE/etc/   mongooseim.toml, vm.args
   NODE/run/          pid, status, running (its version), sessions, disco
   LAB/mim.json       query: the client that takes a statement; kind: pgsql or mysql; second: how long a second is here
   NODE/fault/NAME, LAB/fault/NAME:  boot (slow:SECONDS | never | die-new: not with the version that it had first |
-                    row-first: registers before it looks at anything) · stop (hang) · sessions (decay:N a second) · package (broken) · disco (alone: it finds only itself)
+                    row-first: registers before it looks at anything) · stop (hang) · sessions (decay:N a second) · package (broken | held) · disco (alone: it finds only itself)
 """
 
 import json
@@ -105,11 +106,13 @@ def columns():
 
 def why_not(version):
 	"""What a node of this version finds wrong; "": nothing."""
-	toml = (NODE / "etc/mongooseim.toml").read_text()
+	toml = "\n".join(line for line in (NODE / "etc/mongooseim.toml").read_text().splitlines() if not line.startswith("#"))
 	for since, words in OBSOLETE:
 		for word in words:
 			if number(version) >= number(since) and word in toml:
 				return f"what=toml_processing_failed unexpected_key={word.split()[0]}"
+	if number(version) >= (6, 2, 1) and 'verify_mode = "peer"' in toml and "cacertfile" not in toml:
+		return "what=toml_processing_failed what=missing_cacertfile"
 	there = columns()
 	needs = {"5.0.0": "users.server", "5.1.0": "inbox.box", "6.0.0": "domain_settings.status", "6.2.0": "discovery_nodes.node_name", "6.2.1": "mam_message.is_groupchat",
 		"6.3.2": "fast_auth_token.server", "6.6.0": "blocklist.luser", "6.8.0": "pubsub_node.node_id"}
@@ -177,6 +180,13 @@ class Sessions:
 				pass
 
 
+def missed():
+	"""Nodes that may have been there when this one stopped, and are not there now: only they have the tables as they were last."""
+	left = float(read("left", "0"))
+	others = [run for run in LAB.glob("nodes/*/run-mim") if run != RUN and (run / "left").exists() and not pid_of(run)]
+	return left and [run for run in others if float((run / "left").read_text()) > left - 10]
+
+
 def node():
 	"""The process that `start` leaves behind."""
 	version = installed()
@@ -200,6 +210,11 @@ def node():
 		nap(0.02)
 	if word == "row-first" and cluster_of(version) not in (None, "mim"):
 		register(cluster_of(version))  # it had joined, and ended after that
+	while number(version) < (6, 2, 0) and missed():
+		if stopping or (RUN / "stop").exists():
+			write("status", "stopped")
+			return 0
+		nap(0.02)
 	wrong = "what=fault" if word == "die-new" and (NODE / "run-mim/first").read_text() != version else why_not(version)
 	if wrong:
 		print(f"when={time.strftime('%FT%T')} level=critical {wrong}\nCould not start MongooseIM {version}", flush=True)
@@ -229,6 +244,7 @@ def node():
 	if sessions is not None:
 		sessions.end_some(100000)
 	pool.communicate()
+	write("left", str(time.time()))
 	write("status", "stopped")
 	return 0
 
@@ -370,11 +386,21 @@ def apt_get(args):
 		return 100
 	if "--simulate" in args:
 		return 0
+	if fault("package") == "held":
+		print("E: Held packages were changed and -y was used without --allow-change-held-packages.", file=sys.stderr)
+		return 100
 	if fault("package") == "broken":
 		print("E: Sub-process /usr/bin/dpkg returned an error code (1)", file=sys.stderr)
 		return 100
 	(NODE / "release/VERSION.new").write_text((package / "VERSION").read_text())
 	os.rename(NODE / "release/VERSION.new", NODE / "release/VERSION")
+	return 0
+
+
+def apt_cache(args):
+	"""madison: what the repositories have, whatever is installed."""
+	for package in sorted((LAB / "packages").iterdir()) if args[:2] == ["madison", "mongooseim"] else []:
+		print(f"mongooseim | {package.name:>10} | http://packages.example.net bookworm/main amd64 Packages")
 	return 0
 
 
@@ -388,6 +414,11 @@ def main():
 		sys.exit(ctl(args))
 	if name == "apt-get":
 		sys.exit(apt_get(args))
+	if name == "apt-cache":
+		sys.exit(apt_cache(args))
+	if name == "apt-mark":
+		print("mongooseim\n" if fault("package") == "held" else "", end="")
+		sys.exit(0)
 	sys.exit(ctl(args) if args and args[0] in ("start", "stop", "force_stop") else 1)
 
 

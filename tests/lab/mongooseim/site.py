@@ -30,6 +30,7 @@ TOML = """[general]
   cluster_name = "mim"
 
 [outgoing_pools.rdbms.default]
+# scope = "single_host", and before 6.6.0 mod_bosh and zlib: in a comment nobody minds
   scope = "global"
   workers = 10
 """
@@ -37,7 +38,7 @@ TOML = """[general]
 PG_SITE = """CREATE ROLE mim LOGIN CREATEDB;
 CREATE ROLE reader;
 CREATE ROLE reports;
-CREATE DATABASE mim OWNER mim;
+CREATE DATABASE mim OWNER mim TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'und';
 REVOKE CONNECT ON DATABASE mim FROM PUBLIC;
 GRANT CONNECT ON DATABASE mim TO reader;
 ALTER DATABASE mim SET idle_in_transaction_session_timeout = '1h'"""
@@ -201,7 +202,7 @@ class MongooseIM(Site):
 		(node.dir / "etc/mongooseim.toml").write_text(TOML)
 		(node.dir / "etc/vm.args").write_text(f"-setcookie mim\n-sname mongooseim@{node.name}\n")
 		(node.dir / "node.json").write_text(json.dumps({"name": node.name, "c2s": node.c2s, "lab": str(self.dir)}))
-		for name, program in (("mongooseim", "mongooseim"), ("mongooseimctl", "node.py"), ("apt-get", "node.py"), ("dpkg-query", "mongooseim")):
+		for name, program in (("mongooseim", "mongooseim"), ("mongooseimctl", "node.py"), ("apt-get", "node.py"), ("apt-cache", "node.py"), ("apt-mark", "node.py"), ("dpkg-query", "mongooseim")):
 			(node.dir / "bin" / name).symlink_to(HERE / program)
 
 	def conninfo(self):
@@ -280,8 +281,8 @@ class MongooseIM(Site):
 			return self.sql("SELECT query FROM pg_stat_activity WHERE application_name LIKE 'upgd-%' AND state = 'active'", database="")
 		return self.sql("SELECT INFO FROM information_schema.PROCESSLIST WHERE INFO LIKE 'ALTER%'")
 
-	def kill_client(self, word):
-		"""The client program of a migration, by its arguments; as if its host had killed it. Its statement is not asked."""
+	def kill_client(self, word, supervisor=False):
+		"""The client program of a migration, by its arguments; as if its host had killed it. Its statement is not asked. supervisor: the runner's that would tell, before it."""
 		deadline = time.monotonic() + 60
 		while time.monotonic() < deadline:
 			for entry in pathlib.Path("/proc").iterdir():
@@ -293,6 +294,8 @@ class MongooseIM(Site):
 					except OSError:
 						continue
 					if ours:
+						if supervisor:
+							os.kill(int((entry / "stat").read_text().rpartition(")")[2].split()[1]), 9)
 						os.kill(int(entry.name), 9)
 						return
 			time.sleep(0.01)  # poll interval
