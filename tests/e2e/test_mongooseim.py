@@ -222,26 +222,31 @@ def test_upgd_killed_while_a_node_is_down(mim):
 
 
 def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
-	"""What nobody can ask in advance: TLS without the certificates that 6.2.1 wants. Its row of the new cluster has to go before the old version starts, which cannot register beside it."""
-	site = mim()
-	toml = site.node("n2").dir / "etc/mongooseim.toml"
-	toml.write_text(toml.read_text() + '\n[outgoing_pools.rdbms.default.connection.tls]\n  verify_mode = "peer"\n')
+	"""What nobody can ask in advance: TLS without the certificates that 6.2.1 wants. Its row of the new cluster has to go before the old version starts, which
+	cannot register beside it. What somebody writes into the old configuration between two tries stays."""
+	site = mim(more={"config": "mongooseim.toml.621"})
+	for node in site.nodes:
+		shutil.copy(node.dir / "etc/mongooseim.toml", node.dir / "etc/mongooseim.toml.621")
+	used, new = (site.node("n2").dir / "etc" / name for name in ("mongooseim.toml", "mongooseim.toml.621"))
+	new.write_text(new.read_text() + '\n[outgoing_pools.rdbms.default.connection.tls]\n  verify_mode = "peer"\n')
 	site.fault("boot", "row-first", "n2")
 	start(site)
 	wait_for_unit(site, "roll/n2", "failed")
 	assert site.running() == {"n1": NEW, "n2": OLD, "n3": OLD}
 	site.wait_until(lambda: site.serving() == ALL, 20, "all nodes serve")
 	assert ["mim", "mongooseim@n2"] in site.sql("SELECT cluster_name, node_name FROM discovery_nodes")
-	mended = toml.read_text() + '  cacertfile = "priv/ssl/cacert.pem"\n'
-	toml.write_text(mended)
+	new.write_text(new.read_text() + '  cacertfile = "priv/ssl/cacert.pem"\n')
+	by_hand = used.read_text() + "# by hand\n"
+	used.write_text(by_hand)
 	site.fault("boot", "die-new", "n2")
 	site.upgctl("retry", "roll/n2")
 	site.wait_until(lambda: (site.node("n2").dir / "node.log").read_text().count("Could not start") == 2, 60, "it has not started once more")
 	wait_for_unit(site, "roll/n2", "failed")
-	assert toml.read_text() == mended
+	assert used.read_text() == by_hand
 	site.fault("boot", None, "n2")
 	site.upgctl("retry", "roll/n2")
 	is_done(site)
+	assert used.read_text() == new.read_text()
 
 
 @pytest.mark.parametrize("kind", ["pgsql", pytest.param("mysql", marks=pytest.mark.long)])
