@@ -80,8 +80,8 @@ backend be_c2s
 class User(threading.Thread):
 	"""Stays on one connection for as long as it lasts, and says now and then where that is. Comes again at once when it ends, as XMPP clients do."""
 
-	def __init__(self, port):
-		super().__init__(daemon=True)
+	def __init__(self, port, name):
+		super().__init__(daemon=True, name=name)
 		self.port, self.places, self.cuts = port, [], 0
 		self._end = threading.Event()
 		self.start()
@@ -107,6 +107,9 @@ class User(threading.Thread):
 			if not self.places or self.places[-1] != place:
 				self.places.append(place)
 			self._end.wait(0.3)
+
+	def told(self):
+		return " → ".join(self.places)
 
 	def leave(self):
 		self._end.set()
@@ -178,15 +181,13 @@ class MongooseIM(Site):
 		servers = "\n".join(f"\tserver {n.name} 127.0.0.1:{n.c2s} check" for n in self.nodes)
 		self.start_balancer("lb", CFG.format(port=self.port, servers=servers, sorry=self.sorry_port))
 		self.wait_until(lambda: all(s["status"] == "UP" for n, s in self.servers().items() if n != "sorry"), 20, "the balancer sees all nodes UP")
-		self.users = [User(self.port) for _ in range(self.n_users)]
+		self.users = self.visitors = [User(self.port, f"user{i + 1}") for i in range(self.n_users)]
 		self.wait_until(lambda: all(u.places for u in self.users), 20, "every user has a session")
 		self.write_conf(values={"database": self.kind, "db": "mim", "package": self.to, "scripts": f"{self.dir}/scripts", "bin": "",
 			**({"cnf": f"{self.dir}/cnf/mim.cnf"} if self.kind == "mysql" else {"pg": f"host=127.0.0.1 port={self.db.port} user=mim"}), "haproxy_cfg": f"{self.dir}/lb/lb.cfg",
 			"backup_dir": f"{self.dir}/backup", "drain": "1s", "stop": "5s", "boot": "20s", "soak": "1s", **self.more}, balancers={"main": ("be_c2s", ("lb",))})
 
 	def stop(self):
-		for user in self.users:
-			user.leave()
 		if hasattr(self, "sorry"):
 			self.sorry.listener.close()
 		return super().stop()
