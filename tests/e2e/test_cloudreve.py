@@ -16,6 +16,8 @@ SAFE = ("before-commit-2", "before-commit-6", "before-commit-7", "inside-8", "be
 # … and here each further run ends at a duplicate key, or at half a state file, for ever.
 STUCK = ("after-commit-2", "inside-3", "after-commit-4", "inside-5", "after-commit-6", "after-commit-9", "after-commit-10", "after-commit-15", "state-write-9")
 
+NOBODY = 65534
+
 
 @pytest.fixture(name="files")
 def _files(make_lab):
@@ -42,8 +44,14 @@ def is_done(site, seconds=60):
 	assert found == {**whole, "files": whole["files"] + clash, "entities": whole["entities"] + clash}
 
 
+def somebody(site):
+	"""A process that does not run as root."""
+	return site.procs.start("somebody", ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "sleep", "600"]).pid
+
+
 def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files):
 	site = files(dirty=["clash", "orphans"])
+	(site.node("n1").dir / "service.main").write_text(str(somebody(site)))
 	user = site.user()
 	user.wait_for("3.8.3")
 	plan = site.upgctl("plan", "--to", "4.0.0")
@@ -56,6 +64,7 @@ def test_a_site_moves_to_v4_and_users_see_nothing_but_the_page_in_between(files)
 	assert site.db.sql("SELECT name FROM v4.files WHERE name LIKE '%\\_folder1'") != []  # the file that is called as a folder
 	dump = (site.dir / "backup/cloudreve-1.sql").read_text()
 	assert dump.rstrip().splitlines()[-1].startswith("-- Dump completed") and (site.dir / "backup/cloudreve-1.sql").stat().st_mode & 0o77 == 0
+	assert {(site.home / name).stat().st_uid for name in ("data", "data/conf.ini")} == {NOBODY}  # V4 writes there
 	assert (site.home / "cloudreve_v3").exists() and (site.home / "before-v4-1.tgz").stat().st_mode & 0o77 == 0  # it has passwords
 	assert site.remote("n1", "systemctl", "show", "--property=UnitFileState", "--value", "cloudreve").strip() == "enabled"
 
@@ -68,7 +77,7 @@ def test_a_migration_that_is_killed_at_any_point_is_completed(files, point):
 	is_done(site)
 	steps = records(site, "acted")
 	assert any("signal 9" in r["text"] for r in steps if r["step"] == "migrate"), "it was killed"
-	assert ("empty" in [r["step"] for r in steps]) == (point in STUCK)  # the target is made anew where nothing else helps, and only there
+	assert [r["step"] for r in steps].count("empty") == 1 + (point in STUCK)  # the target is made anew where nothing else helps, and only there
 
 
 def records(site, kind):
@@ -78,7 +87,11 @@ def records(site, kind):
 def bad(site):
 	"""Everything that the tool does not ask, at once."""
 	site.write_v3_conf(salt="", name="other")
-	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_", port=1)
+	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_\nLogLevel = warning\n[Redis]\nServer = 127.0.0.1:6379", port=1, kind="mariadb")
+	(site.node("n1").dir / "service.arguments").write_text(" -c conf.ini")
+	(site.node("n1").dir / "service.main").write_text("0")
+	site.values["site"] = "http://127.0.0.1:1"
+	site.lead_to()
 	site.remote("n1", "systemctl", "disable", "cloudreve")
 	site.db.sql("REVOKE DROP ON v4.* FROM admin@'%'; REVOKE SELECT ON v3.* FROM admin@'%'; REVOKE PROCESS ON *.* FROM upgd@'%'; REVOKE PROCESS ON *.* FROM upgd@localhost")
 	site.write_balancer(has_page=False)
@@ -88,18 +101,30 @@ def bad(site):
 	(site.dir / "backup").rmdir()
 
 
+def text_of(found, name):
+	"""What check says of one probe; nothing: it is content."""
+	return "".join(f["text"] for f in found if f["text"].startswith(name + ":"))
+
+
 def test_check_names_every_problem_of_a_bad_site_at_once_and_its_mend(files):
-	site = files(dirty=["json"], users=10)
+	site = files(dirty=["json", "constraints"], users=10)
 	site.stop_upgd()  # who has a right keeps it while connected
 	bad(site)
 	site.start_upgd()
 	found = [f for f in site.upgctl("check", json=True, codes=(1,))["findings"] if f["level"] == "error"]
 	assert {f["text"].split(":")[0] for f in found} == {"json", "innodb", "utf8mb4", "empty", "page", "dump_dir", "v4_name", "v4_prefix", "v4_charset", "salt",
-		"v3_name", "leftovers", "migrator", "may_v3", "may_v4", "may_drop", "may_dump", "v4_port", "enabled"}
+		"v3_name", "leftovers", "migrator", "may_v3", "may_v4", "may_drop", "may_dump", "v4_port", "enabled",
+		"v4_conf", "v4_redis", "v4_log", "unit", "main_pid", "site_url", "site_old", "keys"}
 	assert all(f["mend"] and "${" not in f["mend"] for f in found), found
-	assert "group 3: options" in next(f["text"] for f in found if f["text"].startswith("json"))
+	for row in ("policy 1: options", "group 3: options", "group 2: policies", "node 2: aria2_options", "node 3: options in aria2_options"):
+		assert row in text_of(found, "json")
+	assert "5 rows" in text_of(found, "json")  # node 4 downloads nothing, so nobody reads its options
+	for row in ("user 3: there is no group 9", "users 5 and 6 have one address", "folders 19 and 20 have one name", "folder 17: there is no owner 99999, but folder 4 has one"):
+		assert row in text_of(found, "keys")
+	site.write_v4_conf()
+	assert not text_of(site.upgctl("check", json=True, codes=(1,))["findings"], "v4_conf")
 	(site.home / "data/conf.ini").unlink()
-	assert any(f["text"].startswith("v4_conf") for f in site.upgctl("check", json=True, codes=(1,))["findings"])
+	assert text_of(site.upgctl("check", json=True, codes=(1,))["findings"], "v4_conf")
 	with pytest.raises(LabError, match="to is 4.1.0 and should match"):
 		site.upgctl("plan", "--to", "4.1.0")
 	site.db.sql("UPDATE v3.cd_settings SET name = 'db_version_3.7.1' WHERE name LIKE 'db_version%'")
@@ -116,6 +141,7 @@ def rests(site, *words):
 	assert all(word in text for word in words), text
 	assert json.loads(site.remote("n1", "curl", "-s", f"http://127.0.0.1:{site.web}/api/v3/site/ping"))["data"] == site.version
 	assert (site.home / "cloudreve_v4").exists() and not (site.home / "cloudreve_v3").exists()
+	assert site.rows_or_none() is None  # V4's database is as it was found
 
 
 @pytest.mark.long
@@ -140,15 +166,24 @@ def test_every_option_file_leads_to_the_server_that_v3_uses(files):
 
 @pytest.mark.long
 def test_who_starts_without_having_asked_is_stopped_before_anything_is_touched(files):
-	site = files(dirty=["json"], users=10)
+	site = files(dirty=["json", "constraints"], users=10)
 	user = site.user()
+	site.db.sql("CREATE TABLE v4.users (a int)")  # another V4, perhaps
 	start(site)
-	text = site.wait_until(lambda: "json: 2 rows" in site.upgctl("explain", "upgrade/n1", codes=None) and site.upgctl("explain", "upgrade/n1", codes=None), 30, "it says why")
-	assert "group 3: options" in text
-	site.db.sql("CREATE TABLE v4.somebodys (a int); UPDATE v3.cd_groups SET options = '{}' WHERE id = 3; DELETE FROM v3.cd_nodes WHERE id = 2")
+
+	def says(unit, word):
+		site.wait_until(lambda: word in site.upgctl("explain", unit, codes=None), 30, f"{unit} waits: {word}")
+	says("prepare/cluster", "V4's database is empty")
+	site.db.sql("DROP TABLE v4.users")
+	site.upgctl("retry", "prepare/cluster")
+	says("upgrade/n1", "group 3: options")
+	site.db.sql("CREATE TABLE v4.somebodys (a int); UPDATE v3.cd_groups SET options = '{}', policies = '[1]'; UPDATE v3.cd_policies SET options = '{}'; DELETE FROM v3.cd_nodes WHERE id > 1")
 	site.upgctl("retry", "upgrade/n1")
-	site.wait_until(lambda: "somebodys" in site.upgctl("explain", "upgrade/n1", codes=None), 30, "somebody's table is not dropped")
+	says("upgrade/n1", "somebodys")
 	site.db.sql("DROP TABLE v4.somebodys")
+	site.upgctl("retry", "upgrade/n1")
+	says("upgrade/n1", "there is no group 9")
+	site.db.sql("UPDATE v3.cd_users SET group_id = 2, email = CONCAT(id, email); UPDATE v3.cd_folders SET owner_id = parent_id, name = CONCAT(id, name) WHERE parent_id > 0")
 	assert user.words() == ["3.8.3"]
 	site.upgctl("retry", "upgrade/n1")
 	is_done(site)
@@ -227,7 +262,6 @@ def test_a_cut_dump_and_a_v4_that_does_not_start_end_on_v3(files):
 	site.start_upgd(env=cut_dumps(site))
 	start(site)
 	rests(site, "dump_whole")
-	assert site.rows_or_none() is None  # V4's database was not touched
 	(site.dir / "bin/mysqldump").unlink()
 	site.hook("server.fail", "4")
 	site.upgctl("retry", "upgrade/n1")
@@ -245,7 +279,7 @@ def test_a_v3_that_does_not_stop_is_killed_and_a_deadlock_is_no_failure(files):
 	start(site)
 	is_done(site)
 	steps = [r["step"] for r in records(site, "acted")]
-	assert "kill" in steps and "empty" not in steps and steps.count("migrate") == 2
+	assert "kill" in steps and steps.count("empty") == 1 and steps.count("migrate") == 2
 	assert not [r for r in records(site, "retry") if "1 of" in r["text"]]  # it used up no try
 
 
@@ -287,6 +321,31 @@ def test_who_stays_on_the_old_database_is_named(files):
 	holder.stop()
 	site.upgctl("retry", "upgrade/n1")
 	is_done(site)
+
+
+@pytest.mark.long
+def test_who_starts_v4_on_half_of_its_rows_is_noticed(files):
+	site = files(users=10)
+	site.hook("migrate.hang.9", "yes")
+	start(site)
+	site.wait_until(lambda: site.progress().get("step") == 9, 60, "it is at the files")
+	site.remote("n1", "systemctl", "start", "cloudreve")
+	site.hook("migrate.hang.9", None)
+	rests(site, "alone", "the service is stopped")
+	site.upgctl("retry", "upgrade/n1")
+	is_done(site)
+
+
+@pytest.mark.long
+def test_a_row_that_is_missing_is_noticed(files):
+	site = files(users=10)
+	site.hook("migrate.hang.15", "yes")
+	start(site)
+	site.wait_until(lambda: site.progress().get("step") == 15, 60, "it is past the links")
+	site.db.sql("DELETE FROM v4.direct_links WHERE id = 3")
+	site.hook("migrate.hang.15", None)
+	is_done(site)
+	assert [r["step"] for r in records(site, "acted")].count("empty") == 2  # begun anew
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 
 import pytest
 
+from cloudreve import data
 from cloudreve.site import Cloudreve
 
 # After a kill here a second run goes on by itself …
@@ -65,3 +66,17 @@ def test_what_it_asks_and_what_it_does_not(files):
 	code, text = files.migrate()
 	assert code == 1 and "1071" in text
 	files.db.sql("SET GLOBAL default_storage_engine = InnoDB")
+
+
+@pytest.mark.parametrize("kind", ["json", "constraints"])
+def test_what_is_wrong_in_v3_stops_it_for_good(kind):
+	"""Each of these alone."""
+	with Cloudreve(users=8) as site:
+		for statement in data.DIRT[kind]("cd_"):
+			anew(site)
+			site.db.sql(f"DROP DATABASE v3; CREATE DATABASE v3 CHARACTER SET utf8mb4")
+			site.fill()
+			site.db.sql(f"USE v3; {statement}")
+			code, text = site.migrate()
+			assert code == 1 and any(word in text for word in ("failed to unmarshal", "constraint failed", "ent: file not found")), (statement, text)
+			assert site.migrate()[0] == 1

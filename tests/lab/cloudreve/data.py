@@ -4,7 +4,8 @@ V3's database, full: users with folders, files, shares, direct links and WebDAV 
 
   clash     a file that is called as a folder beside it: renamed by the migration
   orphans   files, folders, shares and WebDAV accounts of nobody: skipped by the migration
-  json      a group, a node and a policy with broken options: half way it stops, outside any transaction
+  json      groups, nodes and a policy with options that are not what they should be: half way it stops, outside any transaction
+  constraints  a user of no group, somebody's folder in another one's, and two that are one but for their capitals: it stops for good
 """
 
 import argparse
@@ -17,11 +18,11 @@ import schema
 FILES_EACH = 5  # of a user; folders: 2 and the root
 
 
-def fill(db, prefix, home, salt, users=60, dirty=(), version="3.8.1"):
+def fill(db, prefix, home, salt, site, users=60, dirty=(), version="3.8.1"):
 	"""Returns the public names of three shares and three direct links, whose files are on disk."""
 	for statement in schema.v3_ddl(prefix):
 		db.query(statement)
-	_site(db, prefix, version)
+	_site(db, prefix, version, site)
 	_users(db, prefix, users)
 	for kind in dirty:
 		for statement in DIRT[kind](prefix):
@@ -36,10 +37,10 @@ def fill(db, prefix, home, salt, users=60, dirty=(), version="3.8.1"):
 		"links": [f"f/{conf.key_of(salt, 'link', i)}/report{i}.pdf" for i in range(1, 4)]}
 
 
-def _site(db, p, version):
-	db.insert(f"{p}settings", ("type", "name", "value"), [("basic", "siteName", "The lab's files"), ("basic", "siteURL", "http://lab.example"),
+def _site(db, p, version, site):
+	db.insert(f"{p}settings", ("type", "name", "value"), [("basic", "siteName", "The lab's files"), ("basic", "siteURL", site),
 		("version", f"db_version_{version}", "installed")])
-	db.insert(f"{p}nodes", ("id", "status", "name", "type", "aria2_options"), [(1, 0, "Master (Local machine)", 1, "{}")])
+	db.insert(f"{p}nodes", ("id", "status", "name", "type", "aria2_enabled", "aria2_options"), [(1, 0, "Master (Local machine)", 1, 0, "")])
 	db.insert(f"{p}policies", ("id", "name", "type", "options"), [(1, "Default storage policy", "local", "{}")])
 	db.insert(f"{p}groups", ("id", "name", "policies", "max_storage", "options"),
 		[(1, "Admin", "[1]", 1 << 30, '{"archive_download":true}'), (2, "User", "[1]", 1 << 30, "{}"), (3, "Anonymous", "[]", 0, "{}")])
@@ -68,19 +69,25 @@ DIRT = {
 		f"INSERT INTO `{p}users` (email, nick, password, group_id, options, deleted_at) VALUES ('gone@lab.example', 'gone', 'x', 2, '{{}}', NOW())"],
 	"json": lambda p: [
 		f"UPDATE `{p}groups` SET options = '{{\"archive_download\":tru' WHERE id = 3",
-		f"INSERT INTO `{p}nodes` (id, status, name, type, aria2_options) VALUES (2, 0, 'slave', 0, 'not json')"],
+		f"INSERT INTO `{p}nodes` (id, status, name, type, aria2_enabled, aria2_options) VALUES (2, 0, 'slave', 0, 1, 'not json'), (3, 0, 'slave3', 0, 1, '{{\"options\":\"not json\"}}'), (4, 0, 'slave4', 0, 0, 'not asked for')",
+		f"UPDATE `{p}policies` SET options = '' WHERE id = 1", f"UPDATE `{p}groups` SET policies = '{{}}' WHERE id = 2"],
+	"constraints": lambda p: [
+		f"UPDATE `{p}users` SET group_id = 9 WHERE id = 3",
+		f"UPDATE `{p}folders` SET owner_id = 99999 WHERE parent_id = 4 AND name = 'folder1'",
+		f"UPDATE `{p}users` SET email = 'USER5@lab.example' WHERE id = 6", f"UPDATE `{p}folders` SET name = 'FOLDER2' WHERE parent_id = 5 AND name = 'folder1'"],
 }
 
 
 def main():
 	parser = argparse.ArgumentParser(description="Fills V3's database, as its conf.ini says; prints the public names of three shares and three links.")
 	parser.add_argument("home", type=pathlib.Path)
+	parser.add_argument("--site", default="http://lab.example")
 	parser.add_argument("--users", type=int, default=60)
 	parser.add_argument("--version", default="3.8.1")
 	parser.add_argument("--dirty", nargs="*", default=[], choices=sorted(DIRT))
 	args = parser.parse_args()
 	v3 = conf.Conf(args.home / "conf.ini")
-	print(json.dumps(fill(v3.connect(), v3.prefix, args.home, v3.salt, args.users, args.dirty, args.version)))
+	print(json.dumps(fill(v3.connect(), v3.prefix, args.home, v3.salt, args.site, args.users, args.dirty, args.version)))
 
 
 if __name__ == "__main__":

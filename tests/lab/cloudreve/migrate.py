@@ -20,6 +20,9 @@ STEPS = {1: "schema", 2: "settings", 3: "node", 4: "policy", 5: "group", 6: "use
 	10: "share", 11: "direct link", 12: "unused", 13: "unused", 14: "avatar", 15: "webdav", 16: "completed"}
 OFFSETS = {6: "user_offset", 7: "folder_offset", 8: "folder_parent_offset", 9: "file_offset", 10: "share_offset",
 	11: "direct_link_offset", 15: "webdav_offset"}
+# As Go writes them: one line, in the order of the structure, nothing that is empty.
+KEYS = ("policy_ids", "local_policy_ids", "user_ids", "folder_ids", "entity_sources", "last_folder_id", "step", "user_offset", "folder_offset", "file_offset", "share_offset",
+	"direct_link_offset", "webdav_offset", "file_conflict_rename", "folder_parent_offset", "thumb_suffix", "v3_avatar_path")
 
 
 class Failed(Exception):
@@ -50,8 +53,9 @@ class State:
 		return self.values.get(name, default)
 
 	def save(self, **values):
-		self.values = {k: v for k, v in {**self.values, **values}.items() if v not in (0, "", {}, [], None)}
-		text = json.dumps(self.values, indent=2)
+		self.values.update(values)
+		self.values = {k: self.values[k] for k in KEYS if self.values.get(k) not in (0, "", {}, [], None)}
+		text = json.dumps(self.values, separators=(",", ":"))
 		torn = hook.is_crash(f"state-write-{self.step}")
 		self.path.write_text(text[:len(text) // 2] if torn else text)
 		if torn:
@@ -106,7 +110,7 @@ class Migrator:
 			self.v4.query("COMMIT")
 		except MariaError as e:
 			self.v4.query("ROLLBACK")
-			raise Failed(f"failed to create {STEPS[step]}: ent: constraint failed: insert nodes to table: {e}" if e.errno == 1062
+			raise Failed(f"failed to create {STEPS[step]}: ent: constraint failed: insert nodes to table: {e}" if e.errno in (1062, 1452)
 				else f"failed to create {STEPS[step]}: {e}") from e
 		hook.crash(f"after-commit-{step}")
 
@@ -150,19 +154,19 @@ class Migrator:
 
 	def nodes(self):
 		"""One INSERT a row, no transaction: broken JSON or a kill in the middle leaves the rows before it."""
-		self._singly(3, "nodes", "id, name, server, aria2_options",
-			lambda r: self.v4.insert("nodes", ("id", "name", "server", "settings"), [(r[0], r[1], r[2], self.json("node", r[0], r[3]))]))
+		self._singly(3, "nodes", "id, name, server, aria2_options, aria2_enabled",
+			lambda r: self.v4.insert("nodes", ("id", "name", "server", "settings"), [(r[0], r[1], r[2], self.aria2(r))]))
 
 	def policies(self):
 		rows = self.rows("policies", "id, name, type, server, options", limit=100000)
 		self.commit(4, lambda: self.v4.insert("storage_policies", ("id", "name", "type", "server", "settings"),
-			[(*r[:4], self.json("policy", r[0], r[4])) for r in rows]))
+			[(*r[:4], self.json(f"options for policy {r[1]}", r[4], dict)) for r in rows]))
 		self.state.save(policy_ids={r[0]: True for r in rows}, local_policy_ids={r[0]: True for r in rows if r[2] == "local"})
 
 	def groups(self):
 		self._singly(5, "groups", "id, name, max_storage, options, policies",
 			lambda r: self.v4.insert("groups", ("id", "name", "max_storage", "settings", "storage_policy_id"),
-				[(*r[:3], self.json("group", r[0], r[3]), (json.loads(self.json("group", r[0], r[4])) or [None])[0])]))
+				[(*r[:3], self.json(f"options for group {r[1]}", r[3], dict), (json.loads(self.json(f"policies for group {r[1]}", r[4], list)) or [None])[0])]))
 
 	def _singly(self, step, table, columns, insert):
 		for row in self.rows(table, columns, limit=100000):
@@ -172,19 +176,28 @@ class Migrator:
 				raise Failed(f"failed to create {STEPS[step]} {row[0]}: ent: constraint failed: insert node to table \"{table}\": {e}") from e
 			hook.crash(f"inside-{step}")
 
-	def json(self, what, number, text):
+	def json(self, what, text, kind):
+		"""The text, which may not be empty, and must be an object or a list as the structure is."""
 		try:
-			json.loads(text or "{}")
+			is_good = isinstance(json.loads(text or ""), (kind, type(None)))
 		except ValueError as e:
-			raise Failed(f"failed to unmarshal options of {what} {number}: invalid character: {e}") from e
-		return text or "{}"
+			raise Failed(f"failed to unmarshal {what}: invalid character: {e}") from e
+		if not is_good:
+			raise Failed(f"failed to unmarshal {what}: json: cannot unmarshal into Go value")
+		return text
+
+	def aria2(self, row):
+		"""Of a node that downloads only; within it another one."""
+		if row[4] != "1":
+			return "{}"
+		inner = json.loads(self.json("aria2 options", row[3], dict)).get("options")
+		return self.json("aria2 options", inner, dict) if inner else row[3]
 
 	def users(self):
 		def write(rows):
-			self.v4.insert("users", ("id", "email", "nick", "password", "storage", "group_users", "settings"),
-				[(*r[:6], self.json("user", r[0], r[6])) for r in rows])
+			self.v4.insert("users", ("id", "email", "nick", "password", "storage", "group_users", "settings"), [(*r, "{}") for r in rows])
 			self.state.values["user_ids"] = {**self.state.get("user_ids", {}), **{r[0]: True for r in rows}}
-		self.batches("users", "id, email, nick, password, storage, group_id, options", write)
+		self.batches("users", "id, email, nick, password, storage, group_id", write)
 
 	def folders(self):
 		def write(rows):
@@ -201,11 +214,13 @@ class Migrator:
 		self.batches("folders", "id, name, parent_id, owner_id", write)
 
 	def folder_parents(self):
-		"""Updates: as good the second time."""
+		"""Updates: as good the second time. A folder that was skipped, in one that was not, is an error."""
 		def write(rows):
 			known = self.state.get("folder_ids", {})
 			for row in rows:
-				if row[0] in known and row[1] in known:
+				if row[1] in known:
+					if row[0] not in known:
+						raise Failed(f"failed to update folder parent {row[0]}: ent: file not found")
 					self.v4.query(f"UPDATE files SET file_children = {row[1]} WHERE id = {row[0]}")
 				hook.crash("inside-8")
 		self.batches("folders", "id, parent_id", write)
@@ -274,6 +289,9 @@ def migrate(v3_path, v4_path, force_reset):
 	v3_conf, v4_conf = Conf(v3_path), Conf(v4_path)
 	if v4_conf.type == "sqlite":
 		return _into_sqlite(v4_conf)
+	if v4_conf.type != "mysql":
+		log("Error", f"Failed to create migrator: unsupported database type \"{v4_conf.type}\"", "cmd/migrate.go:55")
+		return 1
 	state = State(v3_path.parent / "migration_state.json")
 	try:
 		if force_reset and state.path.exists():

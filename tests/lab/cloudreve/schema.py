@@ -5,7 +5,7 @@ _BASE = "id INT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, created_at DATETIM
 
 V3 = {
 	"settings": "type VARCHAR(64), name VARCHAR(191) UNIQUE, value TEXT",
-	"nodes": "status INT, name VARCHAR(255), type INT, server VARCHAR(255), aria2_options TEXT, `rank` INT",
+	"nodes": "status INT, name VARCHAR(255), type INT, server VARCHAR(255), aria2_enabled TINYINT(1), aria2_options TEXT, `rank` INT",
 	"policies": "name VARCHAR(255), type VARCHAR(64), server VARCHAR(255), options TEXT",
 	"groups": "name VARCHAR(255), policies TEXT, max_storage BIGINT, options TEXT",
 	"users": "email VARCHAR(100) UNIQUE, nick VARCHAR(50), password VARCHAR(255), status INT, group_id INT UNSIGNED, storage BIGINT, avatar VARCHAR(255), options TEXT",
@@ -23,7 +23,7 @@ V4 = {
 	"nodes": "status VARCHAR(16), name VARCHAR(255), type VARCHAR(16), server VARCHAR(255), settings LONGTEXT, weight INT",
 	"storage_policies": "name VARCHAR(255), type VARCHAR(64), server VARCHAR(255), settings LONGTEXT",
 	"groups": "name VARCHAR(255), max_storage BIGINT, settings LONGTEXT, storage_policy_id INT",
-	"users": "email VARCHAR(255) NOT NULL UNIQUE, nick VARCHAR(255), password VARCHAR(255), status VARCHAR(16), storage BIGINT, settings LONGTEXT, group_users INT",
+	"users": "email VARCHAR(255) NOT NULL UNIQUE, nick VARCHAR(255), password VARCHAR(255), status VARCHAR(16), storage BIGINT, settings LONGTEXT, group_users INT UNSIGNED NOT NULL, FOREIGN KEY (group_users) REFERENCES `groups` (id)",
 	"files": "type INT, name VARCHAR(255), owner_id INT, size BIGINT, primary_entity INT, file_children INT NULL, UNIQUE file_file_children_name (file_children, name)",
 	"entities": "type INT, source TEXT, size BIGINT, storage_policy_entities INT, created_by INT",
 	"shares": "password VARCHAR(255), views INT, downloads INT, expires DATETIME NULL, file_shares INT, user_shares INT",
@@ -34,7 +34,7 @@ V4 = {
 
 
 def v3_ddl(prefix):
-	return [f"CREATE TABLE `{prefix}{name}` ({_BASE}, {columns}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4" for name, columns in V3.items()]
+	return [f"CREATE TABLE `{prefix}{name}` ({_BASE}, {columns}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" for name, columns in V3.items()]
 
 
 def v4_ddl():

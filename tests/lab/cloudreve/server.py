@@ -55,6 +55,10 @@ class V3:
 		rows = db.query(f"SELECT f.source_name FROM `{p}source_links` l JOIN `{p}files` f ON f.id = l.file_id WHERE l.id = {number}")
 		return rows[0][0] if rows else None
 
+	def site(self, _):
+		"""Before the way to a file: nothing."""
+		return ""
+
 	def put(self, db, name):
 		p = self.conf.prefix
 		db.query(f"INSERT INTO `{p}files` (name, source_name, user_id, size, folder_id, policy_id) SELECT '{name}', 'x', 1, 1, MIN(id), 1 FROM `{p}folders` WHERE owner_id = 1")
@@ -86,6 +90,10 @@ class V4(V3):
 	def source(self, db, number):
 		rows = db.query(f"SELECT e.source FROM direct_links l JOIN files f ON f.id = l.file_id JOIN entities e ON e.id = f.primary_entity WHERE l.id = {number}")
 		return rows[0][0] if rows else None
+
+	def site(self, db):
+		"""Its name for users, wherever it is asked from."""
+		return db.value("SELECT value FROM settings WHERE name = 'siteURL'")
 
 	def put(self, db, name):
 		db.query(f"INSERT INTO files (type, name, owner_id, size, file_children) SELECT 0, '{name}', 1, 1, MIN(id) FROM files WHERE owner_id = 1")
@@ -128,7 +136,7 @@ def handler_of(app):
 				found = app.share(db, number) if number is not None else None
 				self.say(200, {"code": 0, "data": found, "msg": ""} if found else GONE)
 			elif path.startswith("/f/"):
-				self.say(302, b"", "text/plain", location=f"{app.api}/file/content/{path[3:]}")
+				self.say(302, b"", "text/plain", location=f"{app.site(db)}{app.api}/file/content/{path[3:]}")
 			elif path.startswith(f"{app.api}/file/content/"):
 				self.content(db, path.split("/")[5])
 			elif path.startswith("/lab/put/"):

@@ -31,7 +31,7 @@ Listen = :{app}
 {system}
 
 [Database]
-Type = mysql
+Type = {kind}
 Port = {port}
 User = cloudreve
 Password = cloudreve
@@ -66,8 +66,7 @@ class Cloudreve(Site):
 		self.write_v4_conf()
 		self.binary("cloudreve", self.version)
 		self.binary("cloudreve_v4", "4.0.0")
-		self.public = json.loads(self.procs.run([sys.executable, HERE / "data.py", self.home, "--users", self.users,
-			*(["--dirty", *self.dirty] if self.dirty else [])]))
+		self.fill()
 		self.tool("n1", HERE / "systemctl.py")
 		self.write_balancer()
 		self.start_haproxy("lb", (self.dir / "lb/lb.cfg").read_text())
@@ -75,6 +74,10 @@ class Cloudreve(Site):
 		self.wait_until(lambda: self.servers_of("lb", "be_files")["n1"]["status"] == "UP", 20, "the balancer sees it UP")
 		self.node("n1").columns.update(home=self.home, url=f"http://127.0.0.1:{self.app}")
 		self.lead_to()
+
+	def fill(self):
+		self.public = json.loads(self.procs.run([sys.executable, HERE / "data.py", self.home, "--site", f"http://127.0.0.1:{self.web}", "--users", self.users,
+			*(["--dirty", *self.dirty] if self.dirty else [])]))
 
 	def grant(self, db):
 		"""The accounts of upgd as the guide has them, and nothing more."""
@@ -99,10 +102,10 @@ class Cloudreve(Site):
 		return other
 
 	def write_v3_conf(self, salt=SALT, name="v3"):
-		(self.home / "conf.ini").write_text(CONF.format(app=self.app, port=self.db.port, system=f"HashIDSalt = {salt}", name=name, charset="utf8mb4", more="TablePrefix = cd_"))
+		(self.home / "conf.ini").write_text(CONF.format(kind="mysql", app=self.app, port=self.db.port, system=f"HashIDSalt = {salt}", name=name, charset="utf8mb4", more="TablePrefix = cd_"))
 
-	def write_v4_conf(self, name="v4", charset="utf8mb4", more="", port=None):
-		(self.home / "data/conf.ini").write_text(CONF.format(app=self.app, port=port or self.db.port, system="", name=name, charset=charset, more=more))
+	def write_v4_conf(self, name="v4", charset="utf8mb4", more="", port=None, kind="mysql"):
+		(self.home / "data/conf.ini").write_text(CONF.format(kind=kind, app=self.app, port=port or self.db.port, system="", name=name, charset=charset, more=more))
 
 	def write_balancer(self, has_page=True):
 		(self.dir / "lb/503.http").write_text("HTTP/1.0 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nmaintenance\r\n")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""systemctl for one unit, HOME/cloudreve, as far as a rollout needs it: start (Type=simple: at once), stop (SIGKILL after 90 s), kill, show, enable, disable; and boot, what a machine does with it that comes up."""
+"""systemctl for one unit, HOME/cloudreve, as far as a rollout needs it: start (Type=simple: at once), stop (SIGKILL after 90 s), restart, kill, show, enable, disable; and boot, what a machine does with it that comes up."""
 
 import os
 import pathlib
@@ -11,6 +11,8 @@ import time
 NODE = pathlib.Path(os.environ["LAB_NODE_DIR"])
 PID = NODE / "service.pid"  # there while it should run
 OFF = NODE / "service.disabled"
+MORE = NODE / "service.arguments"  # what ExecStart has besides
+MAIN = NODE / "service.main"  # another process for the main one
 STOP_SECONDS = 90
 
 
@@ -53,6 +55,10 @@ def kill():
 	return 0
 
 
+def restart():
+	return stop() or start()
+
+
 def enable():
 	OFF.unlink(missing_ok=True)
 	return 0
@@ -72,9 +78,15 @@ def show():
 	if "--property=UnitFileState" in sys.argv:
 		print("disabled" if OFF.exists() else "enabled")
 		return 0
+	if "--property=ExecStart" in sys.argv:
+		print(f"{{ path={NODE}/home/cloudreve ; argv[]={NODE}/home/cloudreve{MORE.read_text() if MORE.exists() else ''} ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }}")
+		return 0
+	if "--property=MainPID" in sys.argv:
+		print(MAIN.read_text() if MAIN.exists() else alive() or 0)
+		return 0
 	print("active" if alive() else "failed" if PID.exists() else "inactive")
 	return 0
 
 
 if __name__ == "__main__":
-	sys.exit({"start": start, "stop": stop, "kill": kill, "show": show, "enable": enable, "disable": disable, "boot": boot}[sys.argv[1]]())
+	sys.exit({"start": start, "stop": stop, "restart": restart, "kill": kill, "show": show, "enable": enable, "disable": disable, "boot": boot}[sys.argv[1]]())
