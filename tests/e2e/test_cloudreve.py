@@ -3,8 +3,10 @@
 
 import json
 import os
+import pathlib
 import shutil
 import signal
+import sys
 
 import pytest
 
@@ -89,7 +91,7 @@ def bad(site):
 	site.write_v3_conf(salt="", name="other")
 	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_\nLogLevel = warning\n[Redis]\nServer = 127.0.0.1:6379", port=1, kind="mariadb")
 	(site.node("n1").dir / "service.arguments").write_text(" -c conf.ini")
-	(site.node("n1").dir / "service.main").write_text("0")
+	site.remote("n1", "env", "CR_CONF_Database.Name=other", "systemctl", "restart", "cloudreve")
 	site.values["site"] = "http://127.0.0.1:1"
 	site.lead_to()
 	site.remote("n1", "systemctl", "disable", "cloudreve")
@@ -114,13 +116,16 @@ def test_check_names_every_problem_of_a_bad_site_at_once_and_its_mend(files):
 	found = [f for f in site.upgctl("check", json=True, codes=(1,))["findings"] if f["level"] == "error"]
 	assert {f["text"].split(":")[0] for f in found} == {"json", "innodb", "utf8mb4", "empty", "page", "dump_dir", "v4_name", "v4_prefix", "v4_charset", "salt",
 		"v3_name", "leftovers", "migrator", "may_v3", "may_v4", "may_drop", "may_dump", "v4_port", "enabled",
-		"v4_conf", "v4_redis", "v4_log", "unit", "main_pid", "site_url", "site_old", "keys"}
+		"v4_conf", "v4_redis", "v4_log", "unit", "no_env", "site_url", "site_old", "keys"}
 	assert all(f["mend"] and "${" not in f["mend"] for f in found), found
 	for row in ("policy 1: options", "group 3: options", "group 2: policies", "node 2: aria2_options", "node 3: options in aria2_options"):
 		assert row in text_of(found, "json")
 	assert "5 rows" in text_of(found, "json")  # node 4 downloads nothing, so nobody reads its options
 	for row in ("user 3: there is no group 9", "users 5 and 6 have one address", "folders 19 and 20 have one name", "folder 17: there is no owner 99999, but folder 4 has one"):
 		assert row in text_of(found, "keys")
+	site.remote("n1", "systemctl", "stop", "cloudreve")
+	assert text_of(site.upgctl("check", json=True, codes=(1,))["findings"], "main_pid")
+	site.remote("n1", "systemctl", "start", "cloudreve")
 	site.write_v4_conf()
 	assert not text_of(site.upgctl("check", json=True, codes=(1,))["findings"], "v4_conf")
 	(site.home / "data/conf.ini").unlink()
@@ -369,10 +374,25 @@ def test_the_database_server_dies_under_the_migration(files):
 
 
 @pytest.mark.long
+def test_a_statement_of_a_killed_migration_is_waited_for(files):
+	site = files(users=10)
+	site.hook("migrate.hang.9", "yes")
+	start(site)
+	site.wait_until(lambda: site.progress().get("step") == 9, 60, "it is at the files")
+	orphan = site.procs.start("orphan", [sys.executable, str(pathlib.Path(__file__).parents[1] / "lab/cloudreve/maria.py"), str(site.db.port), "DO SLEEP(600)"])
+	site.hook("migrate.crash", "once:before-commit-9")
+	site.hook("migrate.hang.9", None)
+	site.wait_until(lambda: "no statement of the migration still runs" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says what it waits for")
+	assert [r["step"] for r in records(site, "intent")].count("migrate") == 1
+	orphan.stop()
+	is_done(site)
+
+
+@pytest.mark.long
 def test_upgd_is_killed_on_the_way_back(files):
 	site = files(users=10)
 	site.hook("migrate.fail.9", "no space left on device")
-	site.hook("server.slow", "3000")
+	site.hook("server.slow", "8000")  # of seconds, as it may need
 	start(site)
 	site.wait_until(lambda: [r for r in records(site, "intent") if r["step"] == "stop" and r.get("dir") == "undo"], 60, "V3 is started again")
 	site.kill_upgd()
