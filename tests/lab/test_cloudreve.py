@@ -74,7 +74,7 @@ def test_what_is_wrong_in_v3_stops_it_for_good(kind):
 	with Cloudreve(users=8) as site:
 		for statement in data.DIRT[kind]("cd_"):
 			anew(site)
-			site.db.sql(f"DROP DATABASE v3; CREATE DATABASE v3 CHARACTER SET utf8mb4")
+			site.db.sql("DROP DATABASE v3; CREATE DATABASE v3 CHARACTER SET utf8mb4")
 			site.fill()
 			site.db.sql(f"USE v3; {statement}")
 			code, text = site.migrate()
