@@ -17,7 +17,7 @@ V3 = {
 	"tasks": "status INT, type INT, user_id INT UNSIGNED",
 }
 
-# No ENGINE and no charset, as ent writes them: the server's defaults decide, and MyISAM has no room for these keys.
+# No ENGINE, as ent writes them: the server's default decides, and MyISAM has no room for these keys.
 V4 = {
 	"settings": "name VARCHAR(255) NOT NULL UNIQUE, value LONGTEXT",
 	"nodes": "status VARCHAR(16), name VARCHAR(255), type VARCHAR(16), server VARCHAR(255), settings LONGTEXT, weight INT",
@@ -34,8 +34,8 @@ V4 = {
 
 
 def v3_ddl(prefix):
-	return [f"CREATE TABLE `{prefix}{name}` ({_BASE}, {columns}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin" for name, columns in V3.items()]
+	return [f"CREATE TABLE `{prefix}{name}` ({_BASE}, {columns}) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4" for name, columns in V3.items()]
 
 
 def v4_ddl():
-	return [f"CREATE TABLE IF NOT EXISTS `{name}` ({_BASE}, {columns})" for name, columns in V4.items()]
+	return [f"CREATE TABLE IF NOT EXISTS `{name}` ({_BASE}, {columns}) CHARSET utf8mb4 COLLATE utf8mb4_bin" for name, columns in V4.items()]

@@ -70,8 +70,7 @@ class V4(V3):
 	def open(self):
 		"""Its own schema, and its own site if the database is empty. What the migration did not make is no error to it."""
 		db = self.conf.connect()
-		collation = db.value("SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = DATABASE()")
-		if self.conf.charset == "utf8" and collation == "utf8mb4_bin":
+		if self.conf.charset == "utf8":
 			panic("Error 3988 (HY000): Conversion from collation utf8mb4_bin into utf8mb3_general_ci impossible for parameter")
 		if db.query("SHOW TABLES LIKE '%folders'"):
 			panic("failed creating schema resources: sql/schema: copy rows from old table")
