@@ -247,9 +247,9 @@ class Migrator:
 		if not rows:
 			return
 		parents = ",".join(sorted({r[5] for r in rows}))
-		taken = {(r[0], r[1].lower()) for r in self.v4.query(f"SELECT file_children, name FROM files WHERE file_children IN ({parents})")}
+		taken = {(r[0], r[1]) for r in self.v4.query(f"SELECT file_children, name FROM files WHERE file_children IN ({parents})")}
 		for row in rows:
-			key = (row[5], row[1].lower())
+			key = (row[5], row[1])
 			if key in taken:
 				log("Warn", f"File {row[0]} already exists, will retry with new name in next batch", "application/migrator/file.go:150")
 				renamed[row[0]] = f"{row[0]}_{row[1]}"
