@@ -88,10 +88,11 @@ def records(site, kind):
 
 def bad(site):
 	"""Everything that the tool does not ask, at once."""
+	site.remote("n1", "env", "CR_CONF_ANY=other", "systemctl", "restart", "cloudreve")
+	site.remote("n1", "curl", "-s", "--retry", "30", "--retry-connrefused", "--retry-delay", "1", f"http://127.0.0.1:{site.app}/api/v3/site/ping")
 	site.write_v3_conf(salt="", name="other")
 	site.write_v4_conf(name="v3", charset="utf8", more="TablePrefix = cd_\nLogLevel = warning\n[Redis]\nServer = 127.0.0.1:6379", port=1, kind="mariadb")
 	(site.node("n1").dir / "service.arguments").write_text(" -c conf.ini")
-	site.remote("n1", "env", "CR_CONF_Database.Name=other", "systemctl", "restart", "cloudreve")
 	site.values["site"] = "http://127.0.0.1:1"
 	site.lead_to()
 	site.remote("n1", "systemctl", "disable", "cloudreve")
@@ -378,12 +379,13 @@ def test_a_statement_of_a_killed_migration_is_waited_for(files):
 	site.hook("migrate.hang.9", "yes")
 	start(site)
 	site.wait_until(lambda: site.progress().get("step") == 9, 60, "it is at the files")
-	orphan = site.procs.start("orphan", [sys.executable, str(pathlib.Path(__file__).parents[1] / "lab/cloudreve/maria.py"), str(site.db.port), "DO SLEEP(600)"])
+	site.procs.start("orphan", [sys.executable, str(pathlib.Path(__file__).parents[1] / "lab/cloudreve/maria.py"), str(site.db.port), "DO SLEEP(600)"])
 	site.hook("migrate.crash", "once:before-commit-9")
 	site.hook("migrate.hang.9", None)
-	site.wait_until(lambda: "no statement of the migration still runs" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says what it waits for")
+	site.wait_until(lambda: "DO SLEEP(600)" in site.upgctl("explain", "upgrade/n1", codes=None), 60, "it says what it waits for")
 	assert [r["step"] for r in records(site, "intent")].count("migrate") == 1
-	orphan.stop()
+	left = site.db.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE INFO = 'DO SLEEP(600)'")[0][0]
+	site.db.sql(f"KILL {left}")
 	is_done(site)
 
 
