@@ -76,9 +76,10 @@ def reboot():
 
 
 def is_active():
+	state = "active" if alive() else "activating" if PID.exists() else "inactive"
 	restart_what_died()
-	print("active" if alive() else "inactive")
-	return 0 if alive() else 3
+	print(state)
+	return 0 if state == "active" else 3
 
 
 def show():
