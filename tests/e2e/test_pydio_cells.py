@@ -165,13 +165,13 @@ def test_a_node_that_is_rebooted_while_all_are_down(make_lab):
 	assert site.calls("n2").count("systemctl start cells") == 2
 
 
-# As where there is no room: half of the archive is there.
+# As where there is no room: the archive ends in the middle of a file.
 TAR = """#!/bin/sh
 case "$*" in
 *--create*) [ ! -e "$LAB_FAULT/tar" ] || {
 	/usr/bin/tar "$@"
-	for word; do case $word in --file=*) truncate -s 3000 "${word#--file=}" ;; esac; done
-	echo "tar: Wrote only 3000 of 10240 bytes" >&2
+	for word; do case $word in --file=*) truncate -s 50000 "${word#--file=}" ;; esac; done
+	echo "tar: Wrote only 50000 of 112640 bytes" >&2
 	exit 2
 	} ;;
 esac
@@ -187,6 +187,7 @@ def test_an_archive_that_fails_half_way_keeps_nobody_out(make_lab):
 	(site.dir / "tar").write_text(TAR)
 	os.chmod(site.dir / "tar", 0o755)
 	site.tool("n2", site.dir / "tar")
+	(site.node("n2").columns["work"] / "services/index.bolt").write_bytes(b"x" * 100000)
 	site.fault("tar", "short", "n2")
 	start(site)
 	site.wait_until(lambda: is_back(site, "files/n2"), 60, "it is back and rests")
