@@ -5,6 +5,8 @@
  *
  * Fail closed: a process that does not answer makes its balancer unknown (servers_at = 0), a database that does not answer its set.
  */
+#include "watch.h"
+
 #include "watch_parts.h"
 
 #include "config.h"
