@@ -230,6 +230,8 @@ static void progress(const char *first, const char *waits, char *out, size_t siz
 	size_t n = 0;
 	int depth = 0;
 	const char *end = strstr(first, " down ");
+	if (end == NULL)
+		end = strstr(first, " elapsed "); /* a system without tenants */
 	for (const char *c = first; *c != '\0' && (end == NULL || c < end) && n + 1 < size; c++) {
 		depth += *c == '(';
 		if (depth == 0)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Sourced by demo.sh and test.sh: puts what they need on a bare Debian 12. Starts no system service.
 
-deps_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev default-libmysqlclient-dev libjson-c-dev libconfig-dev libsqlite3-dev libcmocka-dev"
+deps_build="gcc meson ninja-build pkg-config libevent-dev libcurl4-openssl-dev default-libmysqlclient-dev libjson-c-dev libconfig-dev libsqlite3-dev libcmocka-dev python3-docutils"
 deps_lab="haproxy mariadb-server-core mariadb-client-core mariadb-client openssh-server openssh-client python3 socat curl"
 # The labs use the programs alone: postgresql-common is told to make no cluster, which would be started at every boot.
-deps_sites="postgresql postgresql-client"
+deps_sites="postgresql postgresql-client libcap2-bin"
 deps_test="clang valgrind python3-pytest python3-pytest-xdist faketime"
 
 deps_say() { printf '%s\n' "$*" >&2; }

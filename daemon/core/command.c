@@ -53,7 +53,18 @@ static void pause(struct rollout *r, struct out *out, const struct event *ev)
 		answer(out, 0, "pause --now: %u windows stay open, %" PRId64 " tenants stay DOWN until resume", windows_open(r), facts_tenants_down(r));
 		return;
 	}
-	answer(out, 0, "pause: nothing new starts; %u open windows close first", windows_open(r));
+	uint32_t n = 0, first = 0;
+	for (uint32_t i = r->n_units; i-- > 0;)
+		if ((r->units[i].state == UNIT_RUNNING || r->units[i].state == UNIT_UNDOING) && (r->units[i].flags & UNIT_WINDOW) == 0) {
+			n++;
+			first = i;
+		}
+	char name[300];
+	if (n == 0)
+		answer(out, 0, "pause: nothing new starts; %u open windows close first", windows_open(r));
+	else
+		answer(out, 0, "pause: nothing new starts; %u open windows close first; %u more under way stay where they are until resume: %s%s", windows_open(r),
+			n, rollout_unit_name(r, first, name, sizeof(name)), n > 1 ? " ..." : "");
 }
 
 static void resume(struct rollout *r, struct out *out, const struct event *ev)

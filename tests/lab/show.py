@@ -52,6 +52,9 @@ The site is up. To speak with it:
   export UPGD_SOCKET={site.dir}/upgd.sock PATH={site.build}/ctl:{site.build}/daemon:$PATH
   upgctl status
   tail -f {site.dir}/log/upgd.log
+To kill upgd:      pkill -9 -f "upgd -c {site.dir}/upgd.conf"
+While it is dead:  upgd --offline runbook -c {site.dir}/upgd.conf
+upgd again:        upgd -c {site.dir}/upgd.conf &
 End it: Ctrl-C here.""", flush=True)
 	signal.pause()
 
@@ -74,7 +77,9 @@ def main():
 	try:
 		with demo.site(args.dir, args.build) as site:
 			show = Show(site)
-			if not args.idle:
+			if args.idle:
+				site.start_upgd()
+			else:
 				demo.run(show)
 				show.seen()
 			if args.keep or args.idle:
