@@ -23,8 +23,8 @@
 enum { DEFAULT_TIMEOUT_MS = 10000, CONNECT_MS = 5000 };
 
 /* A descriptor that libcurl wants watched. */
-struct watch {
-	LIST_ENTRY(watch) link;
+struct fd_watch {
+	LIST_ENTRY(fd_watch) link;
 	struct http *http;
 	struct loop_fd *fd;
 };
@@ -55,7 +55,7 @@ struct http {
 	struct request_list done;   /* owned; to be delivered, in order */
 	struct http_request *delivering;
 	bool dead; /* freed from inside a callback */
-	LIST_HEAD(, watch) watches;
+	LIST_HEAD(, fd_watch) watches;
 };
 
 static void request_free(struct http_request *request)
@@ -132,7 +132,7 @@ static void take_finished(struct http *http)
 
 static void on_ready(void *arg, int fd, unsigned mask)
 {
-	struct watch *watch = arg;
+	struct fd_watch *watch = arg;
 	struct http *http = watch->http; /* libcurl may drop this watch in the call below */
 	int running, events = ((mask & LOOP_READ) ? CURL_CSELECT_IN : 0) | ((mask & LOOP_WRITE) ? CURL_CSELECT_OUT : 0);
 	(void)curl_multi_socket_action(http->multi, fd, events, &running);
@@ -147,7 +147,7 @@ static void on_timer(void *arg)
 	take_finished(http);
 }
 
-static void watch_free(struct watch *watch)
+static void fd_watch_free(struct fd_watch *watch)
 {
 	loop_fd_free(watch->fd);
 	LIST_REMOVE(watch, link);
@@ -158,10 +158,10 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
 {
 	(void)easy;
 	struct http *http = arg;
-	struct watch *watch = assigned;
+	struct fd_watch *watch = assigned;
 	if (what == CURL_POLL_REMOVE) {
 		if (watch != NULL)
-			watch_free(watch);
+			fd_watch_free(watch);
 		(void)curl_multi_assign(http->multi, fd, NULL);
 		return 0;
 	}
@@ -253,7 +253,7 @@ void http_free(struct http *http)
 	drop_all(http, &http->done);
 	(void)curl_multi_cleanup(http->multi);
 	while (!LIST_EMPTY(&http->watches))
-		watch_free(LIST_FIRST(&http->watches));
+		fd_watch_free(LIST_FIRST(&http->watches));
 	loop_timer_free(http->timer);
 	loop_timer_free(http->deliver);
 	curl_global_cleanup();
