@@ -221,6 +221,7 @@ def test_upgd_killed_while_a_node_is_down(mim):
 	assert len(site.calls("n2", "apt-get install -y")) == 1
 
 
+@pytest.mark.long
 def test_a_node_that_does_not_start_goes_back_is_mended_and_done(mim):
 	"""What nobody can ask in advance: TLS without the certificates that 6.2.1 wants. Its row of the new cluster has to go before the old version starts, which
 	cannot register beside it. What somebody writes into the old configuration between two tries stays."""

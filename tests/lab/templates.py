@@ -33,6 +33,8 @@ defaults
 	timeout check 3s
 	retries 3
 	option redispatch
+	# Else a reload closes kept connections at once, and who sends a request just then gets no answer.
+	option idle-close-on-response
 	default-server inter 300ms rise 2 fall 2
 {load}
 frontend fe
