@@ -801,13 +801,19 @@ static void what_it_needs_is_not_undone_under_what_may_not_be(void **state)
 	assert_int_equal(w.r->back, BACK_REST);
 }
 
-static void what_it_needs_is_not_undone_under_what_stays(void **state)
+/* The rollout goes back, and the start may not be undone: all else stands on it. */
+static void begin_with_a_start_that_must_stay(void)
 {
-	(void)state;
 	gate_at_the_end();
 	steps[UP][0] = undone_step("start");
 	floors(&steps[UP][0]);
 	begin(end_says_no, 0);
+}
+
+static void what_it_needs_is_not_undone_under_what_stays(void **state)
+{
+	(void)state;
+	begin_with_a_start_that_must_stay();
 	char text[600];
 	assert_non_null(strstr(why_text(w.r, UP, &w.r->live[UP].why, text, sizeof(text)), "undoing start would strand users: 0 is 0"));
 	assert_non_null(strstr(why_how(w.r, UP, &w.r->live[UP].why, text, sizeof(text)), "upgctl park up/cluster"));
@@ -828,10 +834,7 @@ static void what_it_needs_is_not_undone_under_what_stays(void **state)
 static void what_may_be_undone_later_is_undone_then(void **state)
 {
 	(void)state;
-	gate_at_the_end();
-	steps[UP][0] = undone_step("start");
-	floors(&steps[UP][0]);
-	begin(end_says_no, 0);
+	begin_with_a_start_that_must_stay();
 	assert_int_equal(w.r->back, BACK_GOING);
 	steps[UP][0].undo_while[0].what.constant = 1;
 	w.now += 10000;
@@ -846,10 +849,7 @@ static void what_may_be_undone_later_is_undone_then(void **state)
 static void what_may_not_be_undone_may_be_parked(void **state)
 {
 	(void)state;
-	gate_at_the_end();
-	steps[UP][0] = undone_step("start");
-	floors(&steps[UP][0]);
-	begin(end_says_no, 0);
+	begin_with_a_start_that_must_stay();
 	command(COMMAND_PARK, UP);
 	assert_int_equal(w.out.refused, 0);
 	play();
